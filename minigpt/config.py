@@ -1,0 +1,108 @@
+"""The words of a run: the model's shape, the published shapes by name, and the optimizer's numbers."""
+
+import dataclasses
+import math
+
+from minigpt.errors import ConfigError
+
+
+def whole_between(name, value, low, high=2**31 - 1):
+    """value as a Python int, or a ConfigError that names the field.
+
+    Whole numbers of NumPy's integer types are taken; bool, float and str are not.
+    """
+    try:
+        whole = None if isinstance(value, bool) else value.__index__()
+    except (AttributeError, TypeError):
+        whole = None
+    if whole is None:
+        raise ConfigError(f"{name} must be a whole number: found {value!r} of type {type(value).__name__}")
+    if not low <= whole <= high:
+        raise ConfigError(f"{name} must be between {low} and {high}: found {whole}")
+    return whole
+
+
+def number_between(name, value, low, high, closed=False):
+    """value as a Python float with low <= value < high (<= high if closed), or a ConfigError naming the field."""
+    if isinstance(value, (bool, str)) or not hasattr(value, "__float__"):
+        raise ConfigError(f"{name} must be a number: found {value!r} of type {type(value).__name__}")
+    number = float(value)
+    if not (low <= number < high or (closed and number == high)):
+        limit = "at most" if closed else "below"
+        raise ConfigError(f"{name} must be at least {low} and {limit} {high}: found {value!r}")
+    return number
+
+
+@dataclasses.dataclass(frozen=True)
+class GPTConfig:
+    """How large a GPT-2 is: everything that decides its parameters' shapes.
+
+    n_layer: blocks. n_head: attention heads a block. n_embd: channels C.
+    n_ctx: longest sequence, in tokens. n_vocab: tokens in the vocabulary.
+    """
+
+    n_layer: int = 12
+    n_head: int = 12
+    n_embd: int = 768
+    n_ctx: int = 1024
+    n_vocab: int = 50257
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            object.__setattr__(self, field.name, whole_between(field.name, getattr(self, field.name), 1))
+        if self.n_embd % self.n_head:
+            raise ConfigError(
+                f"GPTConfig: n_embd must be divisible by n_head, so that every head has whole channels: "
+                f"n_embd={self.n_embd}, n_head={self.n_head} leave {self.n_embd % self.n_head} over"
+            )
+
+
+# Radford et al. 2019, table 2; head counts from openai/gpt-2's hparams.json
+PRESETS = {
+    "gpt2": GPTConfig(n_layer=12, n_head=12, n_embd=768),
+    "gpt2-medium": GPTConfig(n_layer=24, n_head=16, n_embd=1024),
+    "gpt2-large": GPTConfig(n_layer=36, n_head=20, n_embd=1280),
+    "gpt2-xl": GPTConfig(n_layer=48, n_head=25, n_embd=1600),
+}
+
+SCHEDULES = ("cosine", "linear", "constant", "wsd")
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerConfig:
+    """Everything that AdamW and the learning rate's schedule need to know.
+
+    lr: peak learning rate. betas, eps, weight_decay: AdamW's. decay_all: decay vectors too, not
+    matrices alone. clip: largest gradient norm, None for no limit. warmup: steps until lr is reached.
+    schedule: its course after that. steps: the whole run's steps, where the schedule ends.
+    final: what it ends at, as a share of lr.
+    """
+
+    lr: float = 6e-4
+    betas: tuple[float, float] = (0.9, 0.95)
+    eps: float = 1e-8
+    weight_decay: float = 0.1
+    decay_all: bool = False
+    clip: float | None = 1.0
+    warmup: int = 0
+    schedule: str = "constant"
+    steps: int = 1
+    final: float = 0.0
+
+    def __post_init__(self):
+        number_between("lr", self.lr, 0, math.inf)
+        if not isinstance(self.betas, (tuple, list)) or len(self.betas) != 2:
+            raise ConfigError(f"betas must be two numbers, for the mean and the square: found {self.betas!r}")
+        for place, beta in enumerate(self.betas):
+            number_between(f"betas[{place}]", beta, 0, 1)
+        number_between("eps", self.eps, 0, math.inf)
+        number_between("weight_decay", self.weight_decay, 0, math.inf)
+        if self.clip is not None:
+            number_between("clip", self.clip, 0, math.inf)
+            if self.clip == 0:
+                raise ConfigError("clip must be above 0, or no weight would ever move: use None for no clipping")
+        whole_between("warmup", self.warmup, 0)
+        whole_between("steps", self.steps, 1)
+        number_between("final", self.final, 0, 1, closed=True)
+        if self.schedule not in SCHEDULES:
+            raise ConfigError(f"schedule must be one of {', '.join(SCHEDULES)}: found {self.schedule!r}")

@@ -1,0 +1,56 @@
+"""PAGE 1. One optimizer step, from tokens to new weights."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from minigpt import guard
+from minigpt.arrays import Flat, collect
+from minigpt.model import backward, forward
+from minigpt.optim import clip_scale, learning_rate
+
+
+class State(NamedTuple):
+    """What a step turns into its successor. All four buffers share one layout."""
+
+    step: int  # steps done: the place in the data and on the schedule
+    updates: int  # those that were accepted: AdamW's own count
+    params: Flat
+    first: np.ndarray  # AdamW's running mean of the gradient
+    second: np.ndarray  # and of its square
+    grads: Flat  # room for the next gradient
+
+
+class Report(NamedTuple):
+    """What a step tells the loop around it."""
+
+    loss: float  # nats a token, before the update
+    norm: float  # of the whole gradient, before clipping
+    lr: float
+    verdict: guard.Verdict
+
+
+def train_step(config, optimizer, ops, world, state, batches):
+    """One step on a global batch. Every line below is one file to read next."""
+    loss, grads = 0.0, state.grads
+    for i, (tokens, targets) in enumerate(batches):  # data.py
+        logits, tape = forward(config, ops, state.params, tokens)  # model.py -> ops/
+        micro_loss, tail = ops.cross_entropy_forward(logits, targets)  # ops/cross_entropy.py
+        dlogits = ops.cross_entropy_backward(1 / len(batches), tail)
+        grads = collect(backward(config, ops, dlogits, tape), into=grads, add=i > 0)  # model.py
+        loss = loss + micro_loss / len(batches)
+
+    loss, gradient = world.mean(loss), world.mean(grads.buffer)  # comm.py
+    norm = ops.global_norm(gradient)  # optim.py
+    lr = learning_rate(state.step, optimizer)  # optim.py
+    verdict = world.agree(guard.judge(loss, norm))  # guard.py
+    state = state._replace(step=state.step + 1)
+    if verdict.accepted:
+        params, first, second = ops.adamw(  # optim.py
+            state.params.buffer, gradient, state.first, state.second,
+            step=state.updates + 1, scale=clip_scale(norm, optimizer.clip), lr=lr,
+            n_decayed=gradient.size if optimizer.decay_all else grads.n_decayed,
+            betas=optimizer.betas, eps=optimizer.eps, weight_decay=optimizer.weight_decay,
+        )  # fmt: skip
+        state = state._replace(updates=state.updates + 1, params=grads.like(params), first=first, second=second)
+    return state, Report(float(loss), float(norm), lr, verdict)
