@@ -22,7 +22,7 @@ class Flat(Mapping):
     """Named arrays that lie end to end in one buffer: flat["wte.weight"] is a view of flat.buffer.
 
     One buffer makes the optimizer one operation, the gradient norm one sum and an all-reduce one message.
-    Matrices come first in it, so those that decay are buffer[:n_decayed]; iteration keeps the order of shapes.
+    Matrices come first in it: those that decay are buffer[:n_decayed]. Iteration keeps the order of shapes.
     """
 
     def __init__(self, shapes, buffer):

@@ -23,7 +23,7 @@ def whole_between(name, value, low, high=2**31 - 1):
 
 
 def number_between(name, value, low, high, closed=False):
-    """value as a Python float with low <= value < high (<= high if closed), or a ConfigError naming the field."""
+    """value as a float with low <= value < high (<= high if closed), or a ConfigError naming the field."""
     if isinstance(value, (bool, str)) or not hasattr(value, "__float__"):
         raise ConfigError(f"{name} must be a number: found {value!r} of type {type(value).__name__}")
     number = float(value)
@@ -100,7 +100,7 @@ class OptimizerConfig:
         if self.clip is not None:
             number_between("clip", self.clip, 0, math.inf)
             if self.clip == 0:
-                raise ConfigError("clip must be above 0, or no weight would ever move: use None for no clipping")
+                raise ConfigError("clip must be above 0, or no weight would move: use None for no clipping")
         whole_between("warmup", self.warmup, 0)
         whole_between("steps", self.steps, 1)
         number_between("final", self.final, 0, 1, closed=True)

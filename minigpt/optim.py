@@ -51,7 +51,7 @@ def adamw(params, grads, first, second, *, step, scale, n_decayed, lr, betas, ep
 
 
 def learning_rate(step, optimizer):
-    """The learning rate of a step, counted from 0: a straight climb to lr, then the schedule down to final * lr.
+    """The learning rate of a step, counted from 0: a straight climb to lr, then down to final * lr.
 
     Warmup as in llm.c: the first step already has lr / warmup, and step `warmup` the full lr.
     """
@@ -77,7 +77,7 @@ def constant(step, warmup, steps):
 
 
 def wsd(step, warmup, steps):
-    """Warmup, stable, decay: 1 until the last fifth of the steps, then 1 - sqrt (Haegele et al. 2024, arXiv:2405.18392)."""
+    """Warmup, stable, decay: 1 up to the last fifth, then 1 - sqrt (Hägele et al. 2024, arXiv:2405.18392)."""
     return 1 - progress(step, (1 - COOLDOWN) * steps, steps) ** 0.5
 
 

@@ -31,26 +31,45 @@ class Report(NamedTuple):
 
 
 def train_step(config, optimizer, ops, world, state, batches):
-    """One step on a global batch. Every line below is one file to read next."""
+    """One optimizer step on a global batch, given in parts. Every line below is one file to read next."""
     loss, grads = 0.0, state.grads
     for i, (tokens, targets) in enumerate(batches):  # data.py
         logits, tape = forward(config, ops, state.params, tokens)  # model.py -> ops/
-        micro_loss, tail = ops.cross_entropy_forward(logits, targets)  # ops/cross_entropy.py
+        part, tail = ops.cross_entropy_forward(logits, targets)  # ops/cross_entropy.py
         dlogits = ops.cross_entropy_backward(1 / len(batches), tail)
-        grads = collect(backward(config, ops, dlogits, tape), into=grads, add=i > 0)  # model.py
-        loss = loss + micro_loss / len(batches)
+        grads = collect(backward(config, ops, dlogits, tape), into=grads, add=i > 0)  # model.py: mirrored
+        loss = loss + part / len(batches)
 
-    loss, gradient = world.mean(loss), world.mean(grads.buffer)  # comm.py
+    loss, gradient = world.mean(loss), world.mean(grads.buffer)  # comm.py: all-reduce
     norm = ops.global_norm(gradient)  # optim.py
     lr = learning_rate(state.step, optimizer)  # optim.py
     verdict = world.agree(guard.judge(loss, norm))  # guard.py
     state = state._replace(step=state.step + 1)
     if verdict.accepted:
-        params, first, second = ops.adamw(  # optim.py
-            state.params.buffer, gradient, state.first, state.second,
-            step=state.updates + 1, scale=clip_scale(norm, optimizer.clip), lr=lr,
-            n_decayed=gradient.size if optimizer.decay_all else grads.n_decayed,
-            betas=optimizer.betas, eps=optimizer.eps, weight_decay=optimizer.weight_decay,
-        )  # fmt: skip
-        state = state._replace(updates=state.updates + 1, params=grads.like(params), first=first, second=second)
+        state = update(ops, optimizer, state, gradient, norm, lr)  # optim.py: AdamW
     return state, Report(float(loss), float(norm), lr, verdict)
+
+
+def update(ops, optimizer, state, gradient, norm, lr):
+    """The state after AdamW has moved every parameter along the clipped gradient."""
+    params, first, second = ops.adamw(
+        state.params.buffer,
+        gradient,
+        state.first,
+        state.second,
+        step=state.updates + 1,
+        scale=clip_scale(norm, optimizer.clip),
+        n_decayed=gradient.size if optimizer.decay_all else state.params.n_decayed,
+        lr=lr,
+        betas=optimizer.betas,
+        eps=optimizer.eps,
+        weight_decay=optimizer.weight_decay,
+    )
+    params = state.params.like(params)
+    return state._replace(updates=state.updates + 1, params=params, first=first, second=second)
+
+
+def new_state(params):
+    """The state before the first step: nothing done, no momentum."""
+    first, second, grads = (np.zeros_like(params.buffer) for _ in range(3))
+    return State(0, 0, params, first, second, params.like(grads))

@@ -1,0 +1,34 @@
+"""The functions that other programs call: checks at the door, the right kernels, then the model."""
+
+from minigpt import kernels
+from minigpt.door import checked_params, checked_targets, checked_tokens, dtype_of_params
+from minigpt.model import backward, forward
+
+
+def logits(config, params, tokens, ops="fast"):
+    """The model's score for every next token.
+
+    ops "fast" runs the kernels where the number type has some, "reference" the plain operations.
+    Raises ConfigError, CheckpointError (params) and DataError (tokens).
+
+    tokens (B, T) -> logits (B, T, V)
+    """
+    table = kernels.table(ops, dtype_of_params(checked_params(config, params)))
+    tokens = checked_tokens(config, tokens)
+    with table.session():
+        return forward(config, table, params, tokens)[0]
+
+
+def loss_and_grads(config, params, tokens, targets, ops="fast"):
+    """The mean negative log-likelihood in nats a token, and its gradient for every parameter by name.
+
+    A target of -1 is not scored. Raises as `logits` does, and DataError for targets.
+    """
+    table = kernels.table(ops, dtype_of_params(checked_params(config, params)))
+    tokens = checked_tokens(config, tokens)
+    targets = checked_targets(config, tokens, targets)
+    with table.session():
+        scores, tape = forward(config, table, params, tokens)
+        loss, tail = table.cross_entropy_forward(scores, targets)
+        grads = dict(backward(config, table, table.cross_entropy_backward(1.0, tail), tape))
+    return float(loss), {name: grads[name] for name in params}

@@ -1,0 +1,91 @@
+"""What comes in from outside is checked here, once, before any mathematics sees it."""
+
+import numpy as np
+
+from minigpt.arrays import DTYPES, Flat
+from minigpt.config import GPTConfig
+from minigpt.errors import CheckpointError, ConfigError, DataError
+from minigpt.model import param_shapes
+from minigpt.ops.cross_entropy import IGNORED
+
+
+def checked_config(config):
+    """config itself, if it is a GPTConfig."""
+    if not isinstance(config, GPTConfig):
+        raise ConfigError(f"config must be a minigpt.GPTConfig: found {type(config).__name__}")
+    return config
+
+
+def checked_tokens(config, tokens):
+    """tokens as an integer array (B, T) with 1 <= T <= n_ctx and every id in the vocabulary."""
+    tokens = integers("tokens", tokens)
+    if tokens.ndim != 2 or 0 in tokens.shape:
+        raise DataError(f"tokens must have shape (B, T) with B >= 1 and T >= 1: found shape {tokens.shape}")
+    if tokens.shape[1] > config.n_ctx:
+        raise DataError(
+            f"tokens: a sequence may have up to n_ctx={config.n_ctx} tokens: found T={tokens.shape[1]}; "
+            f"cut it, or use a model with a longer context"
+        )
+    in_range("tokens", tokens, 0, config.n_vocab)
+    return tokens
+
+
+def checked_targets(config, tokens, targets):
+    """targets as an integer array of tokens' shape: ids in the vocabulary, or -1 where nothing is scored."""
+    targets = integers("targets", targets)
+    if targets.shape != tokens.shape:
+        raise DataError(f"targets must have the shape of tokens, {tokens.shape}: found {targets.shape}")
+    in_range("targets", targets, IGNORED, config.n_vocab)
+    if (targets == IGNORED).all():
+        raise DataError("targets: all are -1 (ignored), so there is no loss: score at least one position")
+    return targets
+
+
+def integers(name, values):
+    """values as an array, if its numbers are whole by type."""
+    try:
+        array = values if hasattr(values, "dtype") else np.asarray(values)
+    except ValueError as reason:
+        raise DataError(f"{name} must be a rectangular array of integers: {reason}") from None
+    if array.dtype.kind not in "iu":
+        raise DataError(f"{name} must be integers: found dtype {array.dtype}")
+    return array
+
+
+def in_range(name, ids, low, high):
+    """Refuse ids outside [low, high), and say which stands where."""
+    outside = (ids < low) | (ids >= high)
+    if outside.any():
+        place = tuple(int(i) for i in np.argwhere(outside)[0])
+        raise DataError(f"{name}{list(place)} is {ids[place]}: ids must be from {low} to {high - 1}")
+
+
+def checked_params(config, params):
+    """params, if it holds exactly the model's names and shapes, finite or not, in one number type."""
+    expected = param_shapes(checked_config(config))
+    if missing := [name for name in expected if name not in params]:
+        raise CheckpointError(f"params: {len(missing)} of {len(expected)} missing, first {missing[0]!r}")
+    if unknown := [name for name in params if name not in expected]:
+        raise CheckpointError(f"params: {len(unknown)} unknown to this config, first {unknown[0]!r}")
+    for name, shape in expected.items():
+        if np.shape(params[name]) != shape:
+            raise CheckpointError(f"params[{name!r}]: expected shape {shape}, found {np.shape(params[name])}")
+    dtype_of_params(params)
+    return params
+
+
+def dtype_of_params(params):
+    """The one number type that all params have: "float32" or "float64"."""
+    dtypes = {str(getattr(param, "dtype", type(param).__name__)) for param in params.values()}
+    if len(dtypes) != 1 or not dtypes <= set(DTYPES):
+        raise CheckpointError(
+            f"params must all be {' or all '.join(DTYPES)}: found {', '.join(sorted(dtypes))}; "
+            f"convert with array.astype"
+        )
+    return dtypes.pop()
+
+
+def flat_copy(config, params):
+    """params as a Flat of their own, in the model's order, so that a trainer may change them."""
+    checked_params(config, params)
+    return Flat.pack({name: params[name] for name in param_shapes(config)}, dtype_of_params(params))

@@ -1,0 +1,40 @@
+"""Ops tables: which function does each operation. The reference is ops/ and optim themselves.
+
+A fast table is the reference with some entries replaced by kernels of the same name and signature, so
+the model never knows which it runs on. tests/kernels checks every entry of every table against the
+reference, within a bound derived from the number format.
+"""
+
+import contextlib
+from collections.abc import Callable
+from types import SimpleNamespace
+
+from minigpt import ops, optim
+from minigpt.errors import ConfigError
+
+OPTIMIZER = ("adamw", "global_norm")
+
+
+class Table(SimpleNamespace):
+    """The functions of ops and optim as attributes, and `session`: the context in which to call them."""
+
+    name: str
+    threads: int
+    session: Callable[[], contextlib.AbstractContextManager]
+
+
+def table(name, dtype, threads=None):
+    """The ops table called name for a number type.
+
+    "reference": plain array operations. "fast": cache-blocked, threaded kernels for float32; float64 has
+    none and runs the reference. threads: None takes every core this process may use.
+    """
+    if name not in ("fast", "reference"):
+        raise ConfigError(f"ops must be fast or reference: found {name!r}")
+    functions = {entry: getattr(ops, entry) for entry in ops.__all__}
+    functions |= {entry: getattr(optim, entry) for entry in OPTIMIZER}
+    if name == "fast" and dtype == "float32":
+        from minigpt.kernels import cpu  # only where it is used: it settles the process's memory allocator
+
+        return cpu.table(functions, threads)
+    return Table(**functions, name="reference", threads=1, session=contextlib.nullcontext)

@@ -1,0 +1,56 @@
+"""GELU and its slope in one sweep over a block of rows. Reference: ops/gelu.py."""
+
+import numpy as np
+
+from minigpt.kernels.cpu.team import blocks
+from minigpt.ops.gelu import CUBIC, SLOPE
+
+
+def gelu_forward(x, *, team):
+    """y = h (1 + s) with h = x/2, s = tanh(SLOPE (x + CUBIC x^3)). x is donated: it becomes dy/dx.
+
+    dy/dx = (1 + s) * (1/2 + h (1 - s) du/dx), so backward is a single multiplication.
+
+    x (B, T, F) -> y (B, T, F)
+    """
+    rows = x.reshape(-1, x.shape[-1])
+    y = np.empty_like(rows)
+
+    def job(share):
+        first = blocks(share, 4 * rows.shape[1])[0]
+        rooms = np.empty((2, first.stop - first.start, rows.shape[1]), x.dtype)
+        for block in blocks(share, 4 * rows.shape[1]):
+            value_and_slope(rows[block], y[block], *rooms[:, : block.stop - block.start])
+
+    team.split(job, rows.shape[0])
+    return y.reshape(x.shape), x
+
+
+def value_and_slope(x, y, cubic, s):
+    """Write gelu(x) into y and its derivative over x; cubic and s are scratch of the same shape."""
+    np.multiply(x, x, out=cubic)
+    cubic *= SLOPE * CUBIC  # SLOPE * CUBIC * x^2
+    np.add(cubic, SLOPE, out=s)
+    s *= x
+    np.tanh(s, out=s)
+    h = np.multiply(x, 0.5, out=x)
+    np.multiply(h, s, out=y)
+    y += h
+    cubic *= 3
+    cubic += SLOPE  # du/dx
+    cubic *= h
+    np.subtract(1, s, out=h)
+    h *= cubic
+    h += 0.5
+    s += 1
+    h *= s
+
+
+def gelu_backward(dy, cache, *, team):
+    """dx = dy * slope. dy is donated.
+
+    dy (B, T, F) -> dx (B, T, F)
+    """
+    rows, slope = dy.reshape(-1, dy.shape[-1]), cache.reshape(-1, dy.shape[-1])
+    team.split(lambda share: np.multiply(rows[share], slope[share], out=rows[share]), rows.shape[0])
+    return dy
