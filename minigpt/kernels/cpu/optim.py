@@ -6,8 +6,6 @@ import numpy as np
 
 from minigpt.kernels.cpu.team import blocks
 
-ROOM = 6  # arrays that a block of AdamW works on
-
 
 def global_norm(grads, *, team):
     """sqrt(sum of g^2): one dot product a block, the blocks' sums added in double precision.
@@ -17,7 +15,7 @@ def global_norm(grads, *, team):
     sums = {}
 
     def job(share):
-        for block in blocks(share, ROOM):
+        for block in blocks(share, 1):
             sums[block.start] = float(np.dot(grads[block], grads[block]))
 
     team.split(job, grads.size, align=16)
@@ -38,7 +36,7 @@ def adamw(params, grads, first, second, *, step, scale, n_decayed, lr, betas, ep
     scale = float(scale)
 
     def job(share):
-        for block in blocks(share, ROOM):
+        for block in blocks(share, 1):
             update(block, 1 - lr * weight_decay)
 
     def update(block, keep):
