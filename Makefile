@@ -1,0 +1,49 @@
+# make train: set everything up and run the default training run.   make test: set everything up and test it.
+PYTHON ?= python3
+VENV ?= .venv
+EXTRAS ?= test
+RUN = $(VENV)/bin
+ARGS ?=
+
+.PHONY: train test check mutants goldens bench clean
+
+train: $(VENV)/.run
+	$(RUN)/minigpt train $(ARGS)
+
+test: $(VENV)/.$(EXTRAS)
+	$(RUN)/ruff check
+	$(RUN)/python -m pytest -q -n 2 $(ARGS)
+
+check: $(VENV)/.$(EXTRAS)  # lint and the tests that take no time
+	$(RUN)/ruff check
+	$(RUN)/python -m pytest -q -n 2 -m "not slow" $(ARGS)
+
+mutants: $(VENV)/.$(EXTRAS)  # plant a fault in every term of the mathematics; the proofs must find each
+	$(RUN)/python -m tools.mutants
+
+goldens: $(VENV)/.oracle  # make tests/golden anew from torch
+	$(RUN)/python -m reference.golden
+
+bench: $(VENV)/.oracle  # tokens/s, share of the matmul peak, memory, against torch in the same run
+	$(RUN)/python -m bench.step $(ARGS)
+
+clean:
+	rm -rf $(VENV) build *.egg-info
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit("minigpt needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: $(VENV)/bin/python pyproject.toml
+	$(RUN)/pip install --quiet -e .
+	touch $@
+
+$(VENV)/.$(EXTRAS): $(VENV)/bin/python pyproject.toml
+	$(RUN)/pip install --quiet -e '.[$(EXTRAS)]'
+	touch $@
+
+ifneq ($(EXTRAS),oracle)
+$(VENV)/.oracle: $(VENV)/bin/python pyproject.toml
+	$(RUN)/pip install --quiet -e '.[oracle]'
+	touch $@
+endif

@@ -1,0 +1,83 @@
+"""A run's state on disk: written to a temporary name, flushed, renamed, so that none is ever half there."""
+
+import os
+import platform
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from minigpt.arrays import Flat
+from minigpt.disk import describe, flush, read_json, write_json
+from minigpt.errors import CheckpointError
+from minigpt.tokenizer import TOKENIZER
+from minigpt.train import new_state
+from minigpt.weights import load_weights, read_tensors, save_weights, write_tensors
+
+NAME = re.compile(r"step_(\d{8,})")
+MOMENTS = ("first", "second")  # optimizer.safetensors holds "first.wte.weight", "second.wte.weight", ...
+
+
+def save(out, config, state, settings, tokenizer, keep=3):
+    """Write out/step_%08d and return its path; then delete all but the newest `keep`.
+
+    The folder opens like any weights' folder; optimizer.safetensors holds AdamW's two means. state.json
+    comes last and vouches for all others with their sizes and SHA-256.
+    settings: a dict of what a resumed run must have in common with this one.
+    """
+    final = Path(out) / f"step_{state.step:08d}"
+    folder = final.with_name(f".{final.name}.{os.getpid()}.tmp")
+    shutil.rmtree(folder, ignore_errors=True)
+    save_weights(folder, config, state.params)
+    moments = {m: state.params.like(getattr(state, m)) for m in MOMENTS}
+    tensors = {f"{m}.{name}": array for m in MOMENTS for name, array in moments[m].items()}
+    write_tensors(folder / "optimizer.safetensors", tensors)
+    tokenizer.save(folder / TOKENIZER)
+    write_state(folder, state, settings)
+
+    shutil.rmtree(final, ignore_errors=True)  # an earlier attempt at this very step
+    folder.rename(final)
+    flush(final.parent)
+    for old in checkpoints(out)[:-keep]:
+        shutil.rmtree(old)
+    return final
+
+
+def write_state(folder, state, settings):
+    """state.json: where the run stands, and what the folder's other files must be."""
+    files = {path.name: describe(path) for path in sorted(folder.iterdir())}
+    record = {"step": state.step, "updates": state.updates, "settings": settings, "files": files}
+    versions = {"python": platform.python_version(), "numpy": np.__version__}
+    write_json(folder / "state.json", record | {"versions": versions})
+    for path in [*folder.iterdir(), folder]:
+        flush(path)
+
+
+def load(path):
+    """config, state and settings of a checkpoint, after checking every file against its SHA-256.
+
+    Raises CheckpointError with the file that is missing or damaged.
+    """
+    path = Path(path)
+    record = read_json(path / "state.json")
+    if missing := {"step", "updates", "settings", "files"} - set(record):
+        raise CheckpointError(f"{path / 'state.json'}: {', '.join(sorted(missing))} missing")
+    for name, expected in record["files"].items():
+        found = describe(path / name) if (path / name).is_file() else "no such file"
+        if found != expected:
+            raise CheckpointError(f"{path / name} is damaged: expected {expected}, found {found}")
+    config, params = load_weights(path)
+    tensors = read_tensors(path / "optimizer.safetensors")
+    first, second = (
+        Flat.pack({name: tensors[f"{m}.{name}"] for name in params}, params.buffer.dtype).buffer
+        for m in MOMENTS
+    )
+    state = new_state(params)._replace(step=record["step"], updates=record["updates"])
+    return config, state._replace(first=first, second=second), record["settings"]
+
+
+def checkpoints(out):
+    """The run's checkpoints, oldest first."""
+    folders = [path for path in Path(out).glob("step_*") if NAME.fullmatch(path.name)]
+    return sorted(folders, key=lambda path: int(NAME.fullmatch(path.name)[1]))

@@ -1,0 +1,70 @@
+"""The command line: a subcommand is a dataclass, its flags are the fields."""
+
+import dataclasses
+import sys
+from typing import Annotated
+
+import tyro
+
+from minigpt.errors import MinigptError, NumericsError
+from minigpt.recipe import Recipe
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """Let a trained model continue a text."""
+
+    weights: str
+    """A folder with config.json, model.safetensors and tokenizer.bpe: a run's step_... folder."""
+    prompt: str = ""
+    """The text to continue. Empty: the beginning of a document."""
+    max_new_tokens: int = 100
+    """Tokens to write."""
+    temperature: float = 0.8
+    """0: always the likeliest token; 1: as the model says; between: bolder than 0, safer than 1."""
+    top_k: int | None = None
+    """Choose among so many likeliest tokens only."""
+    top_p: float | None = None
+    """Choose among the likeliest tokens that reach this probability together."""
+    seed: int = 0
+    """Equal seeds write equal texts."""
+
+
+Command = (
+    Annotated[Recipe, tyro.conf.subcommand("train", description=Recipe.__doc__)]
+    | Annotated[Sample, tyro.conf.subcommand("sample", description=Sample.__doc__)]
+)
+
+
+def main(arguments=None):
+    """Run a command; the exit code: 0 done, 1 failed, 2 bad usage or input, 75 stopped and resumable."""
+    command = tyro.cli(Command, prog="minigpt", args=arguments, config=(tyro.conf.FlagConversionOff,))
+    try:
+        return ACTIONS[type(command)](command)
+    except NumericsError as error:
+        return fail(error, 1)
+    except (MinigptError, OSError) as error:
+        return fail(error, 2)
+
+
+def train(recipe):
+    """minigpt train."""
+    from minigpt.run import run  # here, so that --help need not wait for it
+
+    return run(recipe)
+
+
+def sample(command):
+    """minigpt sample."""
+    from minigpt.sample import write_sample
+
+    return write_sample(command)
+
+
+def fail(error, code):
+    """One line on standard error."""
+    print(f"minigpt: {error}", file=sys.stderr)
+    return code
+
+
+ACTIONS = {Recipe: train, Sample: sample}

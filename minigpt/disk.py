@@ -1,0 +1,40 @@
+"""Files that are really there: flushed to the disk, described by size and SHA-256, read with plain errors."""
+
+import hashlib
+import json
+import os
+
+from minigpt.errors import CheckpointError
+
+
+def describe(path):
+    """Size and SHA-256 of a file."""
+    with open(path, "rb") as file:
+        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+def flush(path):
+    """Return once the disk has a file's bytes, or a folder's names."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_json(path, value):
+    """A JSON object as an indented file."""
+    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
+def read_json(path):
+    """The JSON object in a file, or a CheckpointError that says why there is none."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: no such file") from None
+    except (OSError, ValueError) as reason:
+        raise CheckpointError(f"{path}: not readable as JSON: {reason}") from None
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{path}: expected a JSON object, found {type(value).__name__}")
+    return value

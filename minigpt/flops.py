@@ -1,0 +1,29 @@
+"""How much arithmetic a training step is, and how much of it a machine can do."""
+
+import math
+import time
+
+import numpy as np
+
+from minigpt.model import param_shapes
+
+
+def flops_per_token(config, context):
+    """Floating-point operations a trained token costs, forward and backward: 6 (N - wpe) + 12 L C T.
+
+    The convention of PaLM (arXiv:2204.02311, appendix B) and nanoGPT: attention counts the full square.
+    """
+    shapes = param_shapes(config)
+    weights = sum(math.prod(shape) for name, shape in shapes.items() if name != "wpe.weight")
+    return 6 * weights + 12 * config.n_layer * config.n_embd * context
+
+
+def matmul_peak(dtype="float32", size=2048, tries=4):
+    """Floating-point operations a second of a large matrix product, the best of a few tries (~0.3 s)."""
+    a = np.ones((size, size), dtype)
+    out, best = np.empty_like(a), math.inf
+    for _ in range(tries):
+        start = time.perf_counter()
+        np.matmul(a, a, out=out)
+        best = min(best, time.perf_counter() - start)
+    return 2 * size**3 / best

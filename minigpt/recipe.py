@@ -1,0 +1,139 @@
+"""What `minigpt train` is asked to do: every flag of the command line, and the presets' values for them."""
+
+import dataclasses
+import hashlib
+
+from minigpt.arrays import dtype_of
+from minigpt.config import PRESETS, GPTConfig, OptimizerConfig, whole_between
+from minigpt.errors import ConfigError
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """Train a GPT-2. What is left out takes the preset's value; the run says which when it starts."""
+
+    preset: str = "small"
+    """small (the default run), gpt2, gpt2-medium, gpt2-large or gpt2-xl."""
+    n_layer: int | None = None
+    """Transformer blocks."""
+    n_head: int | None = None
+    """Attention heads a block."""
+    n_embd: int | None = None
+    """Channels; a multiple of n-head."""
+    n_vocab: int | None = None
+    """Tokens of the vocabulary that is learned from the text, <|endoftext|> included."""
+    context: int | None = None
+    """Tokens in a training window, and the longest that the model can read."""
+    data: str | None = None
+    """Text files (a path or a quoted glob). None: the State of the Union addresses, which come along."""
+    out: str | None = None
+    """The run's folder. None: runs/PRESET."""
+    steps: int | None = None
+    """Optimizer steps in the whole run."""
+    batch_size: int | None = None
+    """Windows in one forward pass."""
+    tokens_per_step: int | None = None
+    """Tokens in one optimizer step; a multiple of batch-size times context."""
+    lr: float | None = None
+    """Peak learning rate."""
+    warmup: int | None = None
+    """Steps until the peak learning rate."""
+    schedule: str | None = None
+    """cosine, linear, constant or wsd."""
+    final: float = 0.0
+    """Where the schedule ends, as a share of lr."""
+    weight_decay: float = 0.1
+    """AdamW's pull of matrices towards 0, a step, times the learning rate."""
+    clip: float = 1.0
+    """Largest gradient norm; longer gradients are shortened to it."""
+    checkpoint_every: int = 200
+    """Steps between checkpoints; one is always made at the end."""
+    eval_every: int = 100
+    """Steps between looks at a part of the held-out text. 0: at the end only."""
+    sample_every: int = 20
+    """Steps between samples. 0: none."""
+    sample_tokens: int = 48
+    """Tokens in a sample."""
+    resume: str = "auto"
+    """auto (the newest checkpoint in out), never (an older run is moved aside), or a checkpoint's folder."""
+    dtype: str = "float32"
+    """float32, or float64 (the reference operations, slow)."""
+    ops: str = "fast"
+    """fast (kernels) or reference (plain array operations)."""
+    threads: int | None = None
+    """Threads of the kernels. None: every core."""
+    seed: int = 0
+    """Of the weights, the order of the data and the samples."""
+
+
+SMALL = {
+    "n_layer": 4, "n_head": 4, "n_embd": 256, "n_vocab": 4096, "context": 128,
+    "steps": 800, "batch_size": 16, "tokens_per_step": 2048,
+    "lr": 2e-3, "warmup": 40, "schedule": "cosine",
+}  # fmt: skip
+
+
+def public(preset, steps, tokens_per_step, lr):
+    """A published recipe (llm.c, scripts/run_gpt2_*.sh), in micro-batches that fit a small machine."""
+    config = PRESETS[preset]
+    return {
+        "n_layer": config.n_layer, "n_head": config.n_head, "n_embd": config.n_embd,
+        "n_vocab": config.n_vocab, "context": config.n_ctx,
+        "steps": steps, "batch_size": 4, "tokens_per_step": tokens_per_step,
+        "lr": lr, "warmup": 700, "schedule": "cosine",
+    }  # fmt: skip
+
+
+PRESET_RECIPES = {
+    "small": SMALL,
+    "gpt2": public("gpt2", 18_865, 524_288, 6e-4),
+    "gpt2-medium": public("gpt2-medium", 60_000, 524_288, 3e-4),
+    "gpt2-large": public("gpt2-large", 286_102, 524_288, 2.5e-4),
+    "gpt2-xl": public("gpt2-xl", 32_000, 1_048_576, 6e-4),
+}
+
+# what a resumed run may change: it decides what is shown and where it lies, not what is computed
+FREE = ("out", "checkpoint_every", "eval_every", "sample_every", "sample_tokens", "resume", "threads", "data")
+
+
+def resolved(recipe):
+    """The recipe with the preset's values in all gaps, every field checked. Raises ConfigError."""
+    if recipe.preset not in PRESET_RECIPES:
+        raise ConfigError(f"preset must be one of {', '.join(PRESET_RECIPES)}: found {recipe.preset!r}")
+    preset = PRESET_RECIPES[recipe.preset] | {"out": f"runs/{recipe.preset}"}
+    gaps = {name: value for name, value in preset.items() if getattr(recipe, name) is None}
+    recipe = dataclasses.replace(recipe, **gaps)
+    model_config(recipe)
+    optimizer_config(recipe)
+    for name in ("batch_size", "tokens_per_step", "checkpoint_every"):
+        whole_between(name, getattr(recipe, name), 1)
+    for name in ("eval_every", "sample_every", "sample_tokens", "seed"):
+        whole_between(name, getattr(recipe, name), 0)
+    if recipe.threads is not None:
+        whole_between("threads", recipe.threads, 1, 1024)
+    if recipe.tokens_per_step % (recipe.batch_size * recipe.context):
+        raise ConfigError(
+            f"tokens_per_step must be a multiple of batch_size * context = "
+            f"{recipe.batch_size} * {recipe.context} = {recipe.batch_size * recipe.context}: "
+            f"found {recipe.tokens_per_step}"
+        )
+    if recipe.ops not in ("fast", "reference"):
+        raise ConfigError(f"ops must be fast or reference: found {recipe.ops!r}")
+    return dataclasses.replace(recipe, dtype=dtype_of(recipe.dtype).name)
+
+
+def model_config(recipe):
+    """The model's shape."""
+    return GPTConfig(recipe.n_layer, recipe.n_head, recipe.n_embd, recipe.context, recipe.n_vocab)
+
+
+def optimizer_config(recipe):
+    """The optimizer's numbers."""
+    fields = ("lr", "weight_decay", "clip", "warmup", "schedule", "steps", "final")
+    return OptimizerConfig(**{name: getattr(recipe, name) for name in fields})
+
+
+def settings(recipe, train_ids):
+    """What two runs must share for one to continue the other bit for bit."""
+    shared = {name: value for name, value in dataclasses.asdict(recipe).items() if name not in FREE}
+    return shared | {"train_ids_sha256": hashlib.sha256(train_ids.tobytes()).hexdigest()}

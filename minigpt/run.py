@@ -1,0 +1,224 @@
+"""The loop around the training step: begin or resume, step, look, save, and say at the end how it went."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+
+from minigpt import checkpoint
+from minigpt.compressors import bits_per_byte
+from minigpt.corpus import read_corpus
+from minigpt.data import batch, window_count
+from minigpt.errors import CheckpointError, ConfigError, NumericsError
+from minigpt.evaluate import evaluate
+from minigpt.flops import flops_per_token, matmul_peak
+from minigpt.log import Log, clock
+from minigpt.model import init_params
+from minigpt.recipe import model_config, optimizer_config, resolved, settings
+from minigpt.sample import Choice, continuation
+from minigpt.stop import RESUMABLE, StopSignal
+from minigpt.tokenizer import TOKENIZER, Tokenizer
+from minigpt.trainer import Trainer
+
+QUICK_LOOK = 16_384  # held-out tokens that a validation on the way reads; the last one reads all
+REJECTED_IN_A_ROW = 3  # so many steps without a finite gradient are no accident
+SAMPLING = Choice(temperature=0.8, top_k=50)
+
+
+class Run:
+    """One training run: what it is made of, and the clock."""
+
+    def __init__(self, recipe, log):
+        self.started = time.perf_counter()
+        self.recipe, self.log, self.config = recipe, log, model_config(recipe)
+        self.source = source_of(recipe)
+        tokenizer = Tokenizer.load(self.source / TOKENIZER) if self.source else None
+        self.corpus = read_corpus(recipe.data, recipe.n_vocab, tokenizer)
+        self.settings = settings(recipe, self.corpus.train_ids)
+        self.trainer = Trainer(
+            self.config,
+            init_params(self.config, recipe.seed, recipe.dtype),
+            ops=recipe.ops,
+            threads=recipe.threads,
+            **vars(optimizer_config(recipe)),
+        )
+        if self.source:
+            self.trainer.state = resumed_state(self.source, self.config, self.settings)
+        with self.trainer.ops.session():
+            self.peak = matmul_peak(recipe.dtype) * self.trainer.ops.threads
+        window_count(len(self.corpus.train_ids), recipe.context)  # refuse a text that is too short, now
+
+    def introduce(self):
+        """What is trained on what, before the first step."""
+        recipe, corpus, state = self.recipe, self.corpus, self.trainer.state
+        n_params = state.params.buffer.size
+        tokens = recipe.steps * recipe.tokens_per_step
+        self.log.say(
+            f"model: {recipe.n_layer} layers, {recipe.n_head} heads, {recipe.n_embd} channels, "
+            f"context {recipe.context}, {n_params:,} parameters, {recipe.dtype}"
+        )
+        self.log.say(
+            f"data: {recipe.data or 'State of the Union addresses'}, {len(corpus.train_ids):,} tokens to train on, "
+            f"{len(corpus.val_ids):,} held out ({len(corpus.val_bytes):,} bytes), vocabulary {recipe.n_vocab}"
+        )
+        self.log.say(
+            f"run: {recipe.steps} steps of {recipe.tokens_per_step:,} tokens "
+            f"({tokens / len(corpus.train_ids):.2f} epochs), lr {recipe.lr:g} {recipe.schedule}, "
+            f"warmup {recipe.warmup}, seed {recipe.seed}"
+        )
+        self.log.say(
+            f"machine: {self.trainer.ops.threads} threads, {self.peak / 1e9:.0f} GFLOP/s in matrix products; "
+            f"mfu is the share of it, at 6 (N - wpe) + 12 L C T = "
+            f"{flops_per_token(self.config, recipe.context) / 1e6:.1f} MFLOP a token"
+        )
+        if state.step:
+            self.log.say(f"resumed: {self.source} at step {state.step}")
+
+    def batches(self):
+        """The parts of the next step's global batch."""
+        recipe = self.recipe
+        rows = recipe.tokens_per_step // recipe.context
+        for part in range(rows // recipe.batch_size):
+            yield batch(
+                self.corpus.train_ids,
+                self.trainer.state.step,
+                part,
+                seed=recipe.seed,
+                context=recipe.context,
+                batch_size=recipe.batch_size,
+                rows_per_step=rows,
+            )
+
+    def step(self):
+        """One optimizer step, reported; True if it was applied."""
+        recipe = self.recipe
+        start = time.perf_counter()
+        report = self.trainer.step_in_parts(self.batches())
+        seconds = time.perf_counter() - start
+        achieved = flops_per_token(self.config, recipe.context) * recipe.tokens_per_step / seconds
+        step = self.trainer.state.step
+        left = (recipe.steps - step) * seconds
+        self.log.step(step, recipe.steps, report, seconds, recipe.tokens_per_step, achieved / self.peak, left)
+        if not report.verdict.accepted:
+            self.log.say(f"step {step} rejected, no weight has changed: {report.verdict.reason}")
+        return report.verdict.accepted
+
+    def validate(self, whole=False):
+        """Score the held-out text, or its beginning, and report."""
+        ids = self.corpus.val_ids if whole else self.corpus.val_ids[: QUICK_LOOK + 1]
+        seen = self.corpus.tokenizer.decode_bytes(ids[ids != self.corpus.tokenizer.eot])
+        ops, recipe = self.trainer.ops, self.recipe
+        with ops.session():
+            score = evaluate(
+                self.config, ops, self.trainer.params, ids, len(seen), recipe.context, recipe.batch_size
+            )
+        self.log.validation(self.trainer.state.step, recipe.steps, score)
+        return score
+
+    def sample(self):
+        """Let the model write from nothing, and show it."""
+        step, ops = self.trainer.state.step, self.trainer.ops
+        rng = np.random.default_rng([self.recipe.seed, step])
+        with ops.session():
+            ids = list(
+                continuation(
+                    self.config, ops, self.trainer.params, [], self.recipe.sample_tokens, SAMPLING, rng
+                )
+            )
+        self.log.sample(step, self.corpus.tokenizer.decode(ids))
+
+    def save(self):
+        """A checkpoint of now."""
+        return checkpoint.save(
+            self.recipe.out, self.config, self.trainer.state, self.settings, self.corpus.tokenizer
+        )
+
+    def finish(self):
+        """The final score, beside what compressors need for the same text."""
+        score = self.validate(whole=True)
+        for name, bits in bits_per_byte(self.corpus.val_bytes).items():
+            self.log.say(f"  for comparison, {name:8s} needs {bits:.3f} bits a byte of the held-out text")
+        folder = checkpoint.checkpoints(self.recipe.out)[-1]
+        self.log.say(
+            f"done: {score.bits_per_byte:.3f} bits a byte on held-out text, "
+            f"{clock(time.perf_counter() - self.started)} from start to end; weights in {folder}"
+        )
+        self.log.say(f'try: minigpt sample --weights {folder} --prompt "The people of"')
+
+
+def run(recipe, terminal=None):
+    """Carry a recipe out; the exit code: 0 done, 75 stopped by a signal after saving.
+
+    Raises MinigptError: ConfigError, DataError, CheckpointError before the first step, NumericsError in it.
+    """
+    recipe = resolved(recipe)
+    if recipe.resume == "never":
+        move_aside(Path(recipe.out))
+    with StopSignal() as stop:
+        training = Run(recipe, Log(recipe.out, terminal))
+        training.introduce()
+        if training.trainer.state.step == 0 and recipe.sample_every:
+            training.sample()
+        loop(training, stop)
+        if stop.asked:
+            training.log.say(f"stopped by a signal, saved: {training.save()}; the same command goes on from there")
+            return RESUMABLE
+        training.finish()
+    return 0
+
+
+def loop(training, stop):
+    """Step until the end or a signal, and look, sample and save when it is time."""
+    recipe, rejected = training.recipe, 0
+    while training.trainer.state.step < recipe.steps and not stop.asked:
+        rejected = 0 if training.step() else rejected + 1
+        if rejected == REJECTED_IN_A_ROW:
+            raise NumericsError(f"{rejected} steps in a row were rejected: try a lower --lr; saved {training.save()}")
+        step, last = training.trainer.state.step, training.trainer.state.step == recipe.steps
+        if due(step, recipe.sample_every) or last:
+            training.sample()
+        if due(step, recipe.eval_every) and not last:
+            training.validate()
+        if due(step, recipe.checkpoint_every) or last:
+            training.save()
+
+
+def due(step, every):
+    """Whether a step is one of every so many; 0 is never."""
+    return bool(every) and step % every == 0
+
+
+def source_of(recipe):
+    """The checkpoint to resume from, or None for a new run."""
+    if recipe.resume not in ("auto", "never"):
+        return Path(recipe.resume)
+    found = checkpoint.checkpoints(recipe.out)
+    return found[-1] if found else None
+
+
+def resumed_state(source, config, wanted):
+    """The state in a checkpoint, if it is of the same run as is wanted."""
+    found_config, state, found = checkpoint.load(source)
+    differences = [
+        f"{name}: {found.get(name)!r} there, {wanted.get(name)!r} here"
+        for name in sorted(found.keys() | wanted.keys())
+        if found.get(name) != wanted.get(name)
+    ]
+    if differences:
+        raise ConfigError(
+            f"{source} is of another run: {'; '.join(differences)}. Give its values to continue it, "
+            f"another --out, or --resume never to start anew"
+        )
+    if found_config != config:
+        raise CheckpointError(f"{source}: state.json and config.json disagree: {found_config}")
+    return state
+
+
+def move_aside(out):
+    """Rename an older run's folder, so that a new one may take its place and nothing is lost."""
+    if not out.exists():
+        return
+    number = 1
+    while (aside := out.with_name(f"{out.name}.{number}")).exists():
+        number += 1
+    out.rename(aside)
