@@ -41,7 +41,7 @@ def magnitudes(value):
     """value with every float array in it, however deep in tuples, turned into Magnitudes."""
     if isinstance(value, tuple):
         return tuple(magnitudes(part) for part in value)
-    return np.abs(value).view(Magnitudes) if np.asarray(value).dtype.kind == "f" else value
+    return np.asarray(np.abs(value)).view(Magnitudes) if np.asarray(value).dtype.kind == "f" else value
 
 
 def backward_errors(forward, backward, arguments, rng):
