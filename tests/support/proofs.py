@@ -80,9 +80,12 @@ def check_float32(op, table, s):
 
 def arrays_in(value):
     """Every array in a value, however deep in tuples."""
-    if isinstance(value, tuple):
-        return [array for part in value for array in arrays_in(part)]
-    return [np.asarray(value)]
+    return [np.asarray(leaf) for leaf in leaves(value)]
+
+
+def leaves(value):
+    """Everything in a value that is not a tuple, however deep in tuples."""
+    return [leaf for part in value for leaf in leaves(part)] if isinstance(value, tuple) else [value]
 
 
 def snapshot(value):

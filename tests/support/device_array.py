@@ -1,0 +1,142 @@
+"""A stand-in for CuPy's ndarray that needs no GPU: NumPy inside, CuPy's manners outside.
+
+Array code that is to run on both libraries can go wrong in three ways, and all three fail here too:
+
+- it hands a device array to a NumPy function that CuPy does not have, or with arguments that CuPy's does
+  not take: only the functions listed here exist, with the signatures of CuPy 14.2
+- it makes an array on the host and mixes it in (a forgotten `like=`): host arrays are refused
+- it turns a device array into a host array by accident: `__array__` raises, as CuPy's does
+
+Not covered: what CuPy's own kernels compute, their rounding, and anything about speed.
+"""
+
+import numpy as np
+
+# name -> the function with CuPy 14.2's signature (cupy.<name>), done by NumPy; tests compare the signatures
+# where CuPy is installed
+FUNCTIONS = {
+    "arange": lambda start, stop=None, step=1, dtype=None: np.arange(start, stop, step, dtype),
+    "concatenate": lambda tup, axis=0, out=None, *, dtype=None, casting="same_kind": np.concatenate(
+        tup, axis, out, dtype=dtype, casting=casting
+    ),
+    "copyto": lambda dst, src, casting="same_kind", where=None: np.copyto(
+        dst, src, casting, True if where is None else where
+    ),
+    "pad": lambda array, pad_width, mode="constant", **kwargs: np.pad(array, pad_width, mode, **kwargs),
+    "split": lambda ary, indices_or_sections, axis=0: np.split(ary, indices_or_sections, axis),
+    "take_along_axis": lambda a, indices, axis: np.take_along_axis(a, indices, axis),
+    "tri": lambda N, M=None, k=0, dtype=float: np.tri(N, M, k, dtype),
+    "where": lambda condition, x=None, y=None: np.where(condition, x, y),
+    "zeros_like": lambda a, dtype=None, order="K", subok=None, shape=None: np.zeros_like(
+        a, dtype, order, False, shape
+    ),
+}
+
+UFUNCS = frozenset({
+    "absolute", "add", "divide", "equal", "exp", "greater", "greater_equal", "isfinite", "less", "less_equal",
+    "log", "matmul", "maximum", "minimum", "multiply", "negative", "not_equal", "positive", "power", "sqrt",
+    "subtract", "tanh",
+})  # fmt: skip
+
+
+class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
+    """An array that only meets its own kind and plain numbers; operators come from the mixin, as ufuncs."""
+
+    def __init__(self, host):
+        self._host = np.asarray(host)
+
+    def get(self):
+        """The one way back to the host, as in CuPy."""
+        return self._host
+
+    def __array__(self, dtype=None, copy=None):
+        raise TypeError("Implicit conversion to a NumPy array is not allowed: use .get()")
+
+    def __array_ufunc__(self, ufunc, method, *inputs, out=(), **options):
+        if ufunc.__name__ not in UFUNCS or (method != "__call__" and (ufunc, method) != (np.add, "at")):
+            return NotImplemented
+        if out:
+            options["out"] = unwrapped(out)
+        return wrapped(getattr(ufunc, method)(*unwrapped(inputs), **options))
+
+    def __array_function__(self, function, types, arguments, options):
+        if function.__name__ not in FUNCTIONS:
+            return NotImplemented
+        return wrapped(FUNCTIONS[function.__name__](*unwrapped(arguments), **unwrapped(options)))
+
+    shape = property(lambda self: self._host.shape)
+    size = property(lambda self: self._host.size)
+    ndim = property(lambda self: self._host.ndim)
+    dtype = property(lambda self: self._host.dtype)
+    real = property(lambda self: DeviceArray(self._host.real))
+    T = property(lambda self: DeviceArray(self._host.T))
+
+    def __getitem__(self, key):
+        return DeviceArray(self._host[unwrapped(key)])
+
+    def __setitem__(self, key, value):
+        self._host[unwrapped(key)] = unwrapped(value)
+
+    def __len__(self):
+        return len(self._host)
+
+    def __float__(self):
+        return float(self._host)
+
+    def __bool__(self):
+        return bool(self._host)
+
+    def astype(self, dtype):
+        return DeviceArray(self._host.astype(dtype))
+
+    def reshape(self, *shape):
+        return DeviceArray(self._host.reshape(*shape))
+
+    def transpose(self, *axes):
+        return DeviceArray(self._host.transpose(*axes))
+
+    def swapaxes(self, axis1, axis2):
+        return DeviceArray(self._host.swapaxes(axis1, axis2))
+
+    def sum(self, axis=None, dtype=None, out=None, keepdims=False):
+        return DeviceArray(self._host.sum(axis, dtype, unwrapped(out), keepdims))
+
+    def mean(self, axis=None, dtype=None, out=None, keepdims=False):
+        return DeviceArray(self._host.mean(axis, dtype, unwrapped(out), keepdims))
+
+    def max(self, axis=None, out=None, keepdims=False):
+        return DeviceArray(self._host.max(axis, unwrapped(out), keepdims))
+
+
+def unwrapped(value):
+    """What NumPy is to work on: device arrays opened, plain values as they are, host arrays refused."""
+    if isinstance(value, DeviceArray):
+        return value._host
+    if isinstance(value, np.ndarray):
+        raise TypeError("Unsupported type <class 'numpy.ndarray'>: a host array among device arrays")
+    if isinstance(value, (tuple, list)):
+        return type(value)(unwrapped(part) for part in value)
+    if isinstance(value, dict):
+        return {name: unwrapped(part) for name, part in value.items()}
+    return value
+
+
+def wrapped(result):
+    """What NumPy gave back, on the device again; CuPy returns arrays () where NumPy returns scalars."""
+    if isinstance(result, (tuple, list)):
+        return type(result)(wrapped(part) for part in result)
+    return None if result is None else DeviceArray(result)
+
+
+def on_device(value):
+    """A copy of value with every array in it, however deep in tuples and lists, on the device."""
+    if isinstance(value, (tuple, list)):
+        return type(value)(on_device(part) for part in value)
+    return DeviceArray(value.copy()) if isinstance(value, (np.ndarray, np.generic)) else value
+
+
+def on_host(value):
+    """The inverse of on_device."""
+    if isinstance(value, (tuple, list)):
+        return type(value)(on_host(part) for part in value)
+    return value.get() if isinstance(value, DeviceArray) else value
