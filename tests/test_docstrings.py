@@ -1,0 +1,108 @@
+"""Every arrow line in a docstring is what happens, on one training step whose letters are all different."""
+
+import inspect
+
+import numpy as np
+import pytest
+
+from minigpt import model, ops, optim, train
+from minigpt.comm import Alone
+from minigpt.config import GPTConfig, OptimizerConfig
+from minigpt.ops import attention
+from tests.support.shapes import ShapeError, arrow_line, held_to_its_arrow_line
+from tests.support.tables import reference_table
+
+# no letter, nor 3C or F = 4C, has another's value
+CONFIG = GPTConfig(n_layer=2, n_head=3, n_embd=15, n_ctx=11, n_vocab=13)
+B, T = 2, 7
+LETTERS = {"B": B, "T": T, "C": 15, "H": 3, "D": 5, "F": 60, "V": 13, "N": 11}
+
+MODEL = (model.forward, model.backward, model.block_forward, model.block_backward)
+PARTS = (attention.softmax, attention.split_heads, attention.merge_heads)
+OPTIM = (optim.global_norm, optim.clip_scale, optim.adamw)
+TABLE = tuple(vars(reference_table()).values())
+DOCUMENTED = (*dict.fromkeys((*TABLE, *MODEL, *PARTS, *OPTIM)),)
+
+
+def name_of(function):
+    return f"{function.__module__}.{function.__name__}"
+
+
+@pytest.mark.parametrize("function", DOCUMENTED, ids=name_of)
+def test_every_array_function_has_an_arrow_line(function):
+    arguments, results = arrow_line(function)
+    assert arguments
+    assert results or inspect.isgeneratorfunction(function)
+
+
+def test_no_array_function_of_the_ops_was_forgotten():
+    modules = {inspect.getmodule(function) for function in TABLE}
+    public = {
+        function
+        for module in modules
+        for _, function in inspect.getmembers(module, inspect.isfunction)
+        if function.__module__ == module.__name__
+    }
+    schedules = {optim.learning_rate, optim.progress, *optim.SHAPES.values()}  # numbers in, a number out
+    assert public - schedules == set(TABLE) | set(PARTS) | set(OPTIM)
+
+
+def test_every_arrow_line_is_what_happens_in_a_step(monkeypatch):
+    params = model.init_params(CONFIG, dtype="float64")
+    letters, seen = LETTERS | {"P": params.buffer.size}, set()
+
+    def held(function):
+        return held_to_its_arrow_line(function, letters, seen)
+
+    for module, functions in ((model, MODEL), (attention, PARTS), (train, (*MODEL[:2], optim.clip_scale))):
+        for function in functions:
+            monkeypatch.setattr(module, function.__name__, held(function))
+    table = reference_table(**{name: held(function) for name, function in vars(reference_table()).items()})
+    tokens, targets = np.random.default_rng(0).integers(0, CONFIG.n_vocab, (2, B, T))
+    state = train.new_state(params)
+    train.train_step(CONFIG, OptimizerConfig(), table, Alone(), state, [(tokens, targets)])
+    assert seen == {function.__name__ for function in DOCUMENTED}
+
+
+def with_docstring(function, docstring):
+    """function under another docstring."""
+
+    def renamed(dy, cache):
+        return function(dy, cache)
+
+    renamed.__doc__ = docstring
+    return renamed
+
+
+@pytest.mark.parametrize(
+    "docstring",
+    [
+        "dy (B, T, O) -> dx (B, T, O), dweight (I, O), dbias (O)",  # a letter that means two things
+        "dy (B, T, O) -> dx (B, T, I), dweight (O, I), dbias (O)",  # axes in the wrong order
+        "dy (B, T, O) -> dx (B, T, I), dweight (I, O), dbias (2O)",  # a wrong product
+        "dy (B, T, O) -> dx (T, I), dweight (I, O), dbias (O)",  # an axis too few
+        "dy (B, T, O) -> dx (B, T, I), dweight (I, O)",  # a result too few
+        "dy (B, T, O) -> dx (B, T, I), dweight (I, O), dbias (O), more ()",  # a result too many
+        "dz (B, T, O) -> dx (B, T, I), dweight (I, O), dbias (O)",  # no such argument
+        "dy (B, T, O) -> dx (B, T, 6), dweight (I, O), dbias (O)",  # a wrong number
+    ],
+)
+def test_a_wrong_arrow_line_is_caught(docstring):
+    x, weight, bias = np.ones((2, 3, 4)), np.ones((4, 5)), np.ones(5)
+    y, cache = ops.linear_forward(x, weight, bias)
+    held_to_its_arrow_line(ops.linear_backward)(y, cache)
+    with pytest.raises(ShapeError):
+        held_to_its_arrow_line(with_docstring(ops.linear_backward, docstring))(y, cache)
+
+
+@pytest.mark.parametrize("docstring", [None, "Only words.", "x (B) -> y (B)\n\nx (B) -> y (B)", "x (B -> y"])
+def test_a_missing_or_broken_arrow_line_is_caught(docstring):
+    with pytest.raises(ShapeError, match="arrow lines"):
+        arrow_line(with_docstring(ops.linear_backward, docstring))
+
+
+def test_an_arrow_line_may_run_over_several_lines():
+    docstring = "Words.\n\n    dy (B, T),\n    n () -> dx (3C)\n"
+    arguments, results = arrow_line(with_docstring(ops.gelu_backward, docstring))
+    assert arguments == [("dy", "B, T"), ("n", "")]
+    assert results == [("dx", "3C")]
