@@ -4,6 +4,7 @@ import numpy as np
 
 from tests.support import equations
 from tests.support.complex_step import backward_errors, in_tuple, is_float
+from tests.support.device_array import DeviceArray, on_device, on_host
 from tests.support.examples import arguments
 
 # A sum of n terms evaluated in any order is off by less than n * u * sum |terms|, with u = 1.1e-16 the unit
@@ -78,6 +79,19 @@ def check_float32(op, table, s):
         assert array.dtype.kind in "iub" or array.dtype == np.float32, f"{op}: {array.dtype} {array.shape}"
 
 
+def check_device(op, table, s):
+    """Device arrays in, the same bits out, and nothing left on the host (see device_array.py)."""
+    forward, backward = forward_and_backward(op, table)
+    given = arguments(op, s)
+    y, cache = forward(*given)
+    dy = np.asarray(y) + 1
+    expected = (y, cache, backward(dy, cache))
+    device_y, device_cache = forward(*on_device(given))
+    found = (device_y, device_cache, backward(on_device(dy), device_cache))
+    assert all(type(leaf) is DeviceArray for leaf in leaves(found))
+    assert snapshot(on_host(found)) == snapshot(expected)
+
+
 def arrays_in(value):
     """Every array in a value, however deep in tuples."""
     return [np.asarray(leaf) for leaf in leaves(value)]
@@ -93,4 +107,4 @@ def snapshot(value):
     return [(array.dtype.str, array.shape, array.tobytes()) for array in arrays_in(value)]
 
 
-CHECKS = (check_value, check_gradients, check_shapes, check_pure, check_float32)
+CHECKS = (check_value, check_gradients, check_shapes, check_pure, check_float32, check_device)
