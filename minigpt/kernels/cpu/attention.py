@@ -1,9 +1,9 @@
 """Causal attention in tiles of query rows that skip what the mask would hide. Reference: ops/attention.py.
 
 Work is cut into units of a few heads of one sequence, shared by the threads, and each unit into tiles of
-TILE query rows. Tile i..j looks at keys 0..j alone: half of the products, and of the memory, of the full
-square. Kept for backward are E = exp(scores - row maximum) and recip = 1 / (row sum of E), so that the
-division is made on results (T, D) instead of on scores (T, T): probs = E * recip is never formed.
+TILE query rows. Tile i..j looks at keys 0..j alone: half of the products of the full square. No score
+outlives its tile: backward makes them anew from q, k and each row's log(sum(exp(scores))), as in
+FlashAttention (Dao et al. 2022, arXiv:2205.14135), so memory grows with T, not with T^2.
 """
 
 import math
@@ -12,6 +12,7 @@ import numpy as np
 
 TILE = 128  # query rows
 UNIT_BYTES = 512 * 1024  # scores that are worked on together: a part of the second-level cache
+HIDDEN = np.triu(np.full((TILE, TILE), -np.inf, np.float32), 1)  # the mask of a square on the diagonal
 
 
 def attention_forward(qkv, n_head, *, team):
@@ -21,47 +22,47 @@ def attention_forward(qkv, n_head, *, team):
     """
     B, T, width = qkv.shape
     y = np.empty((B, T, width // 3), qkv.dtype)
-    recip = np.empty((B, n_head, T, 1), qkv.dtype)
+    log_total = np.empty((B, n_head, T, 1), qkv.dtype)
     (q, k, v), (out,) = heads(qkv, 3, n_head), heads(y, 1, n_head)
     units = units_of(B, n_head, T)
-    kept = [None] * len(units)
-    hidden = np.triu(np.full((TILE, TILE), -np.inf, qkv.dtype), 1)  # a diagonal square's mask
 
     def job(share):
-        for i in range(share.start, share.stop):
-            arrays = [array[units[i]] for array in (q, k, v, out, recip)]
-            kept[i] = [tile_forward(*arrays, tile, hidden) for tile in tiles_of(T)]
+        for unit in units[share]:
+            arrays = [array[unit] for array in (q, k, v, out, log_total)]
+            for tile in tiles_of(T):
+                tile_forward(*arrays, tile)
 
     team.split(job, len(units))
-    return y, (qkv, y, recip, kept, n_head)
+    return y, (qkv, y, log_total, n_head)
 
 
-def tile_forward(q, k, v, out, recip, tile, hidden):
-    """Write one tile's rows of out and recip; return its E. All of some heads (h, T, D)."""
-    size, seen = tile.stop - tile.start, slice(0, tile.stop)
-    rows = q[:, tile] * (1 / math.sqrt(q.shape[-1]))  # (h, R, D)
-    scores = rows @ k[:, seen].swapaxes(-1, -2)  # (h, R, S)
-    scores[..., tile] += hidden[:size, :size]
-    scores -= scores.max(axis=-1, keepdims=True)
-    weights = np.exp(scores, out=scores)  # (h, R, S): E
-    recip[:, tile] = 1 / (weights @ np.ones(tile.stop, weights.dtype))[..., None]
-    np.multiply(np.matmul(weights, v[:, seen], out=rows), recip[:, tile], out=out[:, tile])
-    return weights
+def tile_forward(q, k, v, out, log_total, tile):
+    """Write one tile's rows of out and log_total.
+
+    q, k, v, out (h, T, D), log_total (h, T, 1): some heads of one sequence
+    """
+    scores = tile_scores(q, k, tile)  # (h, R, S)
+    top = scores.max(axis=-1, keepdims=True)  # (h, R, 1)
+    scores -= top
+    weights = np.exp(scores, out=scores)
+    total = (weights @ np.ones(tile.stop, weights.dtype))[..., None]  # (h, R, 1)
+    np.add(top, np.log(total), out=log_total[:, tile])
+    np.divide(weights @ v[:, : tile.stop], total, out=out[:, tile])
 
 
 def attention_backward(dy, cache, *, team):
     """dqkv, tile by tile.
 
-    With do the gradient at a head's output o, and dor = do * recip:
+    With do the gradient at a head's output o, and probs = exp(scores - log_total):
 
-        dv      = E' @ dor
-        dscores = E * (dor @ v' - sum(dor * o))    for sum(dprobs * probs) = sum(do * o), row by row
+        dv      = probs' @ do
+        dscores = probs * (do @ v' - sum(do * o))    for sum(dprobs * probs) = sum(do * o), row by row
         dq      = dscores @ k / sqrt(D)
         dk      = dscores' @ q / sqrt(D)
 
     dy (B, T, C) -> dqkv (B, T, 3C)
     """
-    qkv, y, recip, kept, n_head = cache
+    qkv, y, log_total, n_head = cache
     B, T, _ = qkv.shape
     dqkv = np.empty_like(qkv)
     (q, k, v), (dq, dk, dv) = heads(qkv, 3, n_head), heads(dqkv, 3, n_head)
@@ -69,27 +70,44 @@ def attention_backward(dy, cache, *, team):
     units = units_of(B, n_head, T)
 
     def job(share):
-        for i in range(share.start, share.stop):
-            arrays = [array[units[i]] for array in (q, k, v, out, do, recip, dq, dk, dv)]
+        for unit in units[share]:
+            arrays = [array[unit] for array in (q, k, v, out, log_total, do, dq, dk, dv)]
             # the last tile sees every key, so it writes dk and dv whole, and the earlier ones add
-            for tile, weights in zip(reversed(tiles_of(T)), reversed(kept[i]), strict=True):
-                tile_backward(*arrays, tile, weights)
+            for tile in reversed(tiles_of(T)):
+                tile_backward(*arrays, tile)
 
     team.split(job, len(units))
     return dqkv
 
 
-def tile_backward(q, k, v, out, do, recip, dq, dk, dv, tile, weights):
-    """Write one tile's rows of dq and add its part of dk and dv. All of some heads (h, T, D)."""
+def tile_backward(q, k, v, out, log_total, do, dq, dk, dv, tile):
+    """Write one tile's rows of dq and add its part of dk and dv.
+
+    q, k, v, out, do, dq, dk, dv (h, T, D), log_total (h, T, 1): some heads of one sequence
+    """
     seen, last = slice(0, tile.stop), tile.stop == q.shape[1]
     scale = 1 / math.sqrt(q.shape[-1])
-    dor = do[:, tile] * recip[:, tile]  # (h, R, D)
-    put(dv[:, seen], weights.swapaxes(-1, -2) @ dor, last)
-    dscores = dor @ v[:, seen].swapaxes(-1, -2)  # (h, R, S)
-    dscores -= np.vecdot(dor, out[:, tile])[..., None]
-    dscores *= weights
+    probs = tile_scores(q, k, tile)  # (h, R, S)
+    probs -= log_total[:, tile]
+    np.exp(probs, out=probs)
+    put(dv[:, seen], probs.swapaxes(-1, -2) @ do[:, tile], last)
+    dscores = do[:, tile] @ v[:, seen].swapaxes(-1, -2)  # (h, R, S)
+    dscores -= np.vecdot(do[:, tile], out[:, tile])[..., None]
+    dscores *= probs
     np.multiply(dscores @ k[:, seen], scale, out=dq[:, tile])
     put(dk[:, seen], dscores.swapaxes(-1, -2) @ (q[:, tile] * scale), last)
+
+
+def tile_scores(q, k, tile):
+    """q @ k' / sqrt(D) for one tile's rows and the keys that its last row sees, the hidden ones at -inf.
+
+    q (h, T, D), k (h, T, D) -> scores (h, R, S)
+    """
+    rows = q[:, tile] * (1 / math.sqrt(q.shape[-1]))  # (h, R, D)
+    scores = rows @ k[:, : tile.stop].swapaxes(-1, -2)
+    size = tile.stop - tile.start
+    scores[..., tile] += HIDDEN[:size, :size]
+    return scores
 
 
 def put(destination, value, first):

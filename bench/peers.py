@@ -1,0 +1,92 @@
+"""Two trainers behind one interface, each in a process of its own: minigpt, and the torch twin."""
+
+import multiprocessing
+import resource
+import time
+
+import numpy as np
+
+BETAS, EPS, WEIGHT_DECAY, CLIP, LR = (0.9, 0.95), 1e-8, 0.1, 1.0, 6e-4
+
+
+class Peer:
+    """A process that makes training steps when told to, and sleeps in between."""
+
+    def __init__(self, make, config, B, T, threads):
+        here, there = multiprocessing.Pipe()
+        context = multiprocessing.get_context("spawn")  # nothing of this process, its memory above all, comes along
+        self._process = context.Process(target=serve, args=(there, make, config, B, T, threads), daemon=True)
+        self._process.start()
+        self._pipe = here
+
+    def ask(self, what):
+        """"step": seconds and loss of one step; "peak": floating-point operations a second; "memory": bytes."""
+        self._pipe.send(what)
+        answer = self._pipe.recv()
+        if isinstance(answer, str):
+            raise RuntimeError(answer)
+        return answer
+
+    def close(self):
+        self._pipe.send("end")
+        self._process.join()
+
+
+def serve(pipe, make, config, B, T, threads):
+    """Answer what comes through the pipe."""
+    step = make(config, threads)
+    tokens, targets = np.random.default_rng(1).integers(0, config.n_vocab, (2, B, T))
+    while (what := pipe.recv()) != "end":
+        pipe.send(answer(what, step, tokens, targets, threads))
+
+
+def answer(what, step, tokens, targets, threads):
+    """The reply to one request."""
+    if what == "memory":
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    if what == "peak":
+        return peak(threads)
+    start = time.perf_counter()
+    loss = step(tokens, targets)
+    return time.perf_counter() - start, loss
+
+
+def peak(threads):
+    """The best of several large products by NumPy's BLAS on all threads."""
+    from threadpoolctl import threadpool_limits
+
+    from minigpt.flops import matmul_peak
+
+    with threadpool_limits(threads, "blas"):
+        return matmul_peak(tries=8)
+
+
+def minigpt_trainer(config, threads):
+    """One step of minigpt.Trainer."""
+    import minigpt
+
+    params = minigpt.init_params(config)
+    options = {"lr": LR, "betas": BETAS, "eps": EPS, "weight_decay": WEIGHT_DECAY, "clip": CLIP}
+    return minigpt.Trainer(config, params, threads=threads, **options).step
+
+
+def torch_trainer(config, threads):
+    """One step of the torch twin: fused attention, fused AdamW, as nanoGPT trains."""
+    import torch
+
+    import minigpt
+    from reference import torch_twin
+
+    torch.set_num_threads(threads)
+    model = torch_twin.build(config, minigpt.init_params(config), torch.float32, "fused")
+    optimizer = torch_twin.adamw(model, LR, BETAS, EPS, WEIGHT_DECAY, fused=True)
+
+    def step(tokens, targets):
+        optimizer.zero_grad(set_to_none=True)
+        loss = model.loss(torch_twin.ids(tokens), torch_twin.ids(targets))
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+        optimizer.step()
+        return loss.item()
+
+    return step

@@ -1,0 +1,48 @@
+"""A result with all that it takes to judge it: commit, machine, versions, options."""
+
+import datetime
+import importlib.metadata
+import json
+import platform
+import subprocess
+
+
+def save_record(folder, name, options, results):
+    """Write folder/NAME-DATE-COMMIT.json and return its path."""
+    commit = git("rev-parse", "--short", "HEAD")
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    record = {
+        "bench": name,
+        "date": today,
+        "commit": commit + ("+" if git("status", "--porcelain", "-uno") else ""),
+        "processor": processor(),
+        "python": platform.python_version(),
+        "versions": {package: version(package) for package in ("numpy", "torch", "threadpoolctl")},
+        "options": options,
+        "results": results,
+    }
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{name}-{today}-{commit}.json"
+    path.write_text(json.dumps(record, indent=2) + "\n")
+    return path
+
+
+def git(*arguments):
+    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False).stdout.strip()
+
+
+def version(package):
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def processor():
+    """The processor's name as Linux gives it, else what Python knows."""
+    try:
+        with open("/proc/cpuinfo") as file:
+            names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
+        return f"{names[0]}, {len(names)} cores"
+    except (OSError, IndexError):
+        return platform.processor() or platform.machine()

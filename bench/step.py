@@ -1,0 +1,99 @@
+"""python -m bench.step: one training step of minigpt beside the torch twin's, taken in turn in one run.
+
+Prints tokens/s, share of the matrix-product peak measured in the same run, peak memory and torch's time
+over minigpt's, for GPT-2 124M at three batch shapes and for a small model; --save keeps a record.
+"""
+
+import dataclasses
+import statistics
+from pathlib import Path
+
+import tyro
+
+import minigpt
+from bench.peers import Peer, minigpt_trainer, torch_trainer
+from bench.record import save_record
+from minigpt.flops import flops_per_token
+
+GPT2 = minigpt.PRESETS["gpt2"]
+SMALL = minigpt.GPTConfig(n_layer=4, n_head=4, n_embd=128, n_ctx=64, n_vocab=65)
+SETTINGS = {
+    "124M B4 T64": (GPT2, 4, 64),
+    "124M B4 T256": (GPT2, 4, 256),
+    "124M B1 T1024": (GPT2, 1, 1024),
+    "small B12 T64": (SMALL, 12, 64),
+}
+MAKERS = {"minigpt": minigpt_trainer, "torch": torch_trainer}
+HEAD = f"{'setting':15s}{'trainer':9s}{'ms':>8s}{'spread':>8s}{'tok/s':>9s}{'of peak':>9s}{'MB':>7s}{'torch/minigpt':>15s}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Time training steps against torch."""
+
+    repeats: int = 7
+    """Timed steps of each trainer, in turn; ten times as many for the small model."""
+    threads: int = 2
+    """Threads of each trainer."""
+    save: bool = False
+    """Keep the result in bench/records."""
+
+
+def measure(config, B, T, options):
+    """Rows of one setting, by trainer, and the losses of both for a check that they do the same work."""
+    peers = {name: Peer(make, config, B, T, options.threads) for name, make in MAKERS.items()}
+    repeats = options.repeats if config is GPT2 else 10 * options.repeats
+    seconds, losses, peaks = {name: [] for name in peers}, {name: [] for name in peers}, []
+    for turn in range(2 + repeats):
+        peaks.append(peers["minigpt"].ask("peak") if turn < 8 else 0)
+        for name, peer in peers.items():
+            elapsed, loss = peer.ask("step")
+            losses[name].append(loss)
+            if turn >= 2:  # the first two warm up
+                seconds[name].append(elapsed)
+    memory = {name: peer.ask("memory") for name, peer in peers.items()}
+    for peer in peers.values():
+        peer.close()
+    assert_same_work(losses)
+    return {name: row(config, B, T, seconds[name], max(peaks), memory[name]) for name in peers}
+
+
+def row(config, B, T, seconds, peak, memory):
+    """The figures of one trainer."""
+    median = statistics.median(seconds)
+    return {
+        "ms": 1e3 * median,
+        "spread_ms": 1e3 * (max(seconds) - min(seconds)),
+        "tokens_per_second": B * T / median,
+        "share_of_peak": flops_per_token(config, T) * B * T / median / peak,
+        "peak_gflops": peak / 1e9,
+        "memory_mb": memory / 1e6,
+    }
+
+
+def assert_same_work(losses):
+    """Both trainers start from the same weights on the same batch: their first losses must agree."""
+    for step, (ours, theirs) in enumerate(zip(*losses.values(), strict=True)):
+        if step < 3 and abs(ours - theirs) > 1e-3 * theirs:
+            raise RuntimeError(f"step {step}: minigpt has loss {ours}, torch {theirs}: they do not train the same")
+
+
+def main():
+    options = tyro.cli(Options, description=__doc__)
+    print(HEAD)
+    results = {}
+    for name, (config, B, T) in SETTINGS.items():
+        rows = results[name] = measure(config, B, T, options)
+        ratio = rows["torch"]["ms"] / rows["minigpt"]["ms"]
+        for trainer, r in rows.items():
+            print(
+                f"{name:15s}{trainer:9s}{r['ms']:8.1f}{r['spread_ms']:8.1f}{r['tokens_per_second']:9.0f}"
+                f"{r['share_of_peak']:9.0%}{r['memory_mb']:7.0f}{ratio if trainer == 'minigpt' else 1:15.2f}",
+                flush=True,
+            )
+    if options.save:
+        print(save_record(Path(__file__).parent / "records", "step", dataclasses.asdict(options), results))
+
+
+if __name__ == "__main__":
+    main()
