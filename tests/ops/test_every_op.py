@@ -7,7 +7,14 @@ from hypothesis import given
 from minigpt import ops
 from tests.support.complex_step import derivative, magnitudes
 from tests.support.examples import FIXED, OPS, sizes
-from tests.support.proofs import check_float32, check_pure, check_shapes, check_value, gradient_error
+from tests.support.proofs import (
+    check_float32,
+    check_no_overflow,
+    check_pure,
+    check_shapes,
+    check_value,
+    gradient_error,
+)
 from tests.support.tables import reference_table
 
 
@@ -37,6 +44,12 @@ def test_nothing_is_written_to(op, s):
 @given(s=sizes())
 def test_float32_stays_float32(op, s):
     check_float32(op, ops, s)
+
+
+@pytest.mark.parametrize("op", OPS)
+@given(s=sizes())
+def test_huge_numbers_do_not_overflow(op, s):
+    check_no_overflow(op, ops, s)
 
 
 @pytest.mark.parametrize("op", OPS)

@@ -1,4 +1,4 @@
-"""Every op's forward once more, from its equation, one number at a time and with exactly rounded sums.
+"""Every op's forward, and the model's, once more: one number at a time and with exactly rounded sums.
 
 Nothing is shared with minigpt.ops, constants included, and nothing is vectorised: slow and plain on purpose.
 """
@@ -69,6 +69,21 @@ def cross_entropy(logits, targets):
     rows = zip(logits.reshape(-1, logits.shape[-1]), targets.ravel(), strict=True)
     losses = [-math.log(softmax(row)[target]) for row, target in rows if target != -1]
     return np.array(math.fsum(losses) / len(losses))
+
+
+def gpt2(config, params, tokens):
+    """The logits of the whole model, block by block (Radford et al. 2019, section 2.3: layernorm first)."""
+
+    def p(name):
+        return params[f"{name}.weight"], params[f"{name}.bias"]
+
+    x = embedding(tokens, params["wte.weight"], params["wpe.weight"])
+    for h in [f"h.{layer}" for layer in range(config.n_layer)]:
+        qkv = linear(layernorm(x, *p(f"{h}.ln_1")), *p(f"{h}.attn.c_attn"))
+        x = x + linear(attention(qkv, config.n_head), *p(f"{h}.attn.c_proj"))
+        wide = linear(layernorm(x, *p(f"{h}.ln_2")), *p(f"{h}.mlp.c_fc"))
+        x = x + linear(gelu(wide), *p(f"{h}.mlp.c_proj"))
+    return unembedding(layernorm(x, *p("ln_f")), params["wte.weight"])
 
 
 def softmax(scores):

@@ -2,11 +2,13 @@
 
 import numpy as np
 
-from minigpt.arrays import Flat
+from minigpt import model
+from minigpt.arrays import Flat, collect
 from minigpt.config import GPTConfig
-from minigpt.model import backward, forward, param_shapes
-from tests.support.complex_step import STEP, magnitudes
+from tests.support.complex_step import STEP, derivative, relative
 from tests.support.tables import reference_table
+
+OPS = reference_table()
 
 # B, T, C, H, V, N all differ; n_ctx > T leaves position rows unused; 1,864 parameters
 TINY = GPTConfig(n_layer=2, n_head=2, n_embd=8, n_ctx=6, n_vocab=7)
@@ -14,7 +16,7 @@ TINY = GPTConfig(n_layer=2, n_head=2, n_embd=8, n_ctx=6, n_vocab=7)
 
 def random_params(config, seed=0, dtype="float64"):
     """Parameters that are all at work: init's are so small that attention is nearly uniform."""
-    params = Flat.zeros(param_shapes(config), dtype)
+    params = Flat.zeros(model.param_shapes(config), dtype)
     params.buffer[:] = np.random.default_rng(seed).normal(0, 0.5, params.buffer.size)
     return params
 
@@ -27,28 +29,31 @@ def random_batch(config, B, T, seed=0):
     return tokens, targets
 
 
-def loss_of(config, buffer, tokens, targets, table=None):
+def loss_of(config, buffer, tokens, targets, model=model):
     """The loss of the model whose parameters lie in buffer, which may be complex."""
-    ops = table or reference_table()
-    logits, _ = forward(config, ops, Flat(param_shapes(config), buffer), tokens)
-    return ops.cross_entropy_forward(logits, targets)[0]
+    params = Flat(model.param_shapes(config), buffer)
+    logits, _ = model.forward(config, OPS, params, tokens)
+    return OPS.cross_entropy_forward(logits, targets)[0]
 
 
-def gradient_of(config, params, tokens, targets, table=None):
+def gradient_of(config, params, tokens, targets, model=model):
     """name -> gradient of the loss, from the model's own backward pass."""
-    ops = table or reference_table()
-    logits, tape = forward(config, ops, params, tokens)
-    _, tail = ops.cross_entropy_forward(logits, targets)
-    return dict(backward(config, ops, ops.cross_entropy_backward(1.0, tail), tape))
+    logits, tape = model.forward(config, OPS, params, tokens)
+    _, tail = OPS.cross_entropy_forward(logits, targets)
+    return dict(model.backward(config, OPS, OPS.cross_entropy_backward(1.0, tail), tape))
 
 
-def terms_of_gradient(config, params, tokens, targets):
-    """name -> the sum of the |terms| that the backward pass adds up to get that gradient."""
-    ops = reference_table()
-    logits, tape = forward(config, ops, params, tokens)
-    _, tail = ops.cross_entropy_forward(logits, targets)
-    dlogits = ops.cross_entropy_backward(magnitudes(1.0), magnitudes(tail))
-    return dict(backward(config, ops, dlogits, list(magnitudes(tuple(tape)))))
+def direction_error(config, params, tokens, targets, model=model, seed=0):
+    """How wrong the gradient is along a random direction v, in units of the sum of |v_i * g_i|."""
+    v = np.random.default_rng(seed).normal(size=params.buffer.size)
+    slope = derivative(lambda buffer: loss_of(config, buffer, tokens, targets, model), params.buffer, v)
+    gradient = flat(params, gradient_of(config, params, tokens, targets, model))
+    return relative(abs(v @ gradient - slope), np.abs(v) @ np.abs(gradient))
+
+
+def flat(params, grads):
+    """Gradients as one vector in the layout of params."""
+    return collect(grads.items(), into=params.like(np.empty_like(params.buffer)), add=False).buffer
 
 
 def slope_of_each(config, params, tokens, targets):

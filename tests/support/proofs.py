@@ -1,5 +1,7 @@
 """What is claimed of every op. tests/ops applies it to the ops, tests/mutants to broken copies of them."""
 
+import functools
+
 import numpy as np
 
 from tests.support import equations
@@ -22,11 +24,16 @@ def forward_and_backward(op, table):
 def value_error(op, table, s):
     """How far forward is from its equation, relative to the largest value."""
     forward, _ = forward_and_backward(op, table)
-    given = arguments(op, s)
-    expected = getattr(equations, op)(*given)
-    found = forward(*given)[0]
+    expected = expected_value(op, s)
+    found = forward(*arguments(op, s))[0]
     assert np.shape(found) == expected.shape, f"{op}: {expected.shape} expected, {np.shape(found)} found"
     return np.max(np.abs(found - expected)) / max(1.0, np.max(np.abs(expected)))
+
+
+@functools.cache
+def expected_value(op, s):
+    """What forward should give, by the op's equation."""
+    return getattr(equations, op)(*arguments(op, s))
 
 
 def gradient_error(op, table, s):
@@ -92,6 +99,15 @@ def check_device(op, table, s):
     assert snapshot(on_host(found)) == snapshot(expected)
 
 
+def check_no_overflow(op, table, s):
+    """Numbers a quadrillion times as large still give finite results and gradients."""
+    forward, backward = forward_and_backward(op, table)
+    with np.errstate(over="raise", invalid="raise", divide="raise"):
+        y, cache = forward(*arguments(op, s._replace(scale=1e15)))
+        gradients = backward(np.ones_like(y), cache)
+    assert all(np.isfinite(array).all() for array in arrays_in((y, gradients)))
+
+
 def arrays_in(value):
     """Every array in a value, however deep in tuples."""
     return [np.asarray(leaf) for leaf in leaves(value)]
@@ -107,4 +123,12 @@ def snapshot(value):
     return [(array.dtype.str, array.shape, array.tobytes()) for array in arrays_in(value)]
 
 
-CHECKS = (check_value, check_gradients, check_shapes, check_pure, check_float32, check_device)
+CHECKS = (
+    check_value,
+    check_gradients,
+    check_shapes,
+    check_pure,
+    check_float32,
+    check_device,
+    check_no_overflow,
+)
