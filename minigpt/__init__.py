@@ -4,7 +4,10 @@ from minigpt.api import logits, loss_and_grads
 from minigpt.config import PRESETS, GPTConfig
 from minigpt.errors import CheckpointError, CommError, ConfigError, DataError, MinigptError, NumericsError
 from minigpt.model import init_params
+from minigpt.sample import generate
+from minigpt.tokenizer import Tokenizer
 from minigpt.trainer import Trainer
+from minigpt.weights import load_weights, save_weights
 
 __version__ = "0.1.0"
 
@@ -17,8 +20,12 @@ __all__ = [
     "GPTConfig",
     "MinigptError",
     "NumericsError",
+    "Tokenizer",
     "Trainer",
+    "generate",
     "init_params",
+    "load_weights",
     "logits",
     "loss_and_grads",
+    "save_weights",
 ]

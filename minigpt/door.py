@@ -41,6 +41,17 @@ def checked_targets(config, tokens, targets):
     return targets
 
 
+def checked_prompt(config, prompt_ids):
+    """prompt_ids as a list of int, each in the vocabulary; it may be empty, and longer than n_ctx."""
+    if isinstance(prompt_ids, (list, tuple)) and not prompt_ids:
+        return []
+    ids = integers("prompt_ids", prompt_ids)
+    if ids.ndim != 1:
+        raise DataError(f"prompt_ids must be one row of ids: found shape {ids.shape}")
+    in_range("prompt_ids", ids, 0, config.n_vocab)
+    return ids.tolist()
+
+
 def integers(name, values):
     """values as an array, if its numbers are whole by type."""
     try:

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from minigpt.arrays import Flat
+from minigpt.arrays import Flat, dtype_of
 
 
 def param_shapes(config):
@@ -42,7 +42,7 @@ def init_params(config, seed=0, dtype="float32"):
     so both precisions start from the same model.
     """
     rng = np.random.default_rng(seed)
-    params = Flat.zeros(param_shapes(config), dtype)
+    params = Flat.zeros(param_shapes(config), dtype_of(dtype))
     for name, param in params.items():
         if name.endswith("c_proj.weight"):
             param[:] = rng.normal(0, 0.02 / math.sqrt(2 * config.n_layer), param.shape)

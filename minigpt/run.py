@@ -1,5 +1,6 @@
 """The loop around the training step: begin or resume, step, look, save, and say at the end how it went."""
 
+import dataclasses
 import time
 from pathlib import Path
 
@@ -9,12 +10,13 @@ from minigpt import checkpoint
 from minigpt.compressors import bits_per_byte
 from minigpt.corpus import read_corpus
 from minigpt.data import batch, window_count
-from minigpt.errors import CheckpointError, ConfigError, NumericsError
+from minigpt.errors import NumericsError
 from minigpt.evaluate import evaluate
 from minigpt.flops import flops_per_token, matmul_peak
 from minigpt.log import Log, clock
 from minigpt.model import init_params
 from minigpt.recipe import model_config, optimizer_config, resolved, settings
+from minigpt.resume import move_aside, resumed_state, source_of
 from minigpt.sample import Choice, continuation
 from minigpt.stop import RESUMABLE, StopSignal
 from minigpt.tokenizer import TOKENIZER, Tokenizer
@@ -30,10 +32,12 @@ class Run:
 
     def __init__(self, recipe, log):
         self.started = time.perf_counter()
-        self.recipe, self.log, self.config = recipe, log, model_config(recipe)
-        self.source = source_of(recipe)
+        self.log, self.source = log, source_of(recipe)
         tokenizer = Tokenizer.load(self.source / TOKENIZER) if self.source else None
         self.corpus = read_corpus(recipe.data, recipe.n_vocab, tokenizer)
+        # a short text may have fewer pairs to merge than asked for
+        self.recipe = recipe = dataclasses.replace(recipe, n_vocab=self.corpus.tokenizer.n_vocab)
+        self.config = model_config(recipe)
         self.settings = settings(recipe, self.corpus.train_ids)
         self.trainer = Trainer(
             self.config,
@@ -186,39 +190,3 @@ def loop(training, stop):
 def due(step, every):
     """Whether a step is one of every so many; 0 is never."""
     return bool(every) and step % every == 0
-
-
-def source_of(recipe):
-    """The checkpoint to resume from, or None for a new run."""
-    if recipe.resume not in ("auto", "never"):
-        return Path(recipe.resume)
-    found = checkpoint.checkpoints(recipe.out)
-    return found[-1] if found else None
-
-
-def resumed_state(source, config, wanted):
-    """The state in a checkpoint, if it is of the same run as is wanted."""
-    found_config, state, found = checkpoint.load(source)
-    differences = [
-        f"{name}: {found.get(name)!r} there, {wanted.get(name)!r} here"
-        for name in sorted(found.keys() | wanted.keys())
-        if found.get(name) != wanted.get(name)
-    ]
-    if differences:
-        raise ConfigError(
-            f"{source} is of another run: {'; '.join(differences)}. Give its values to continue it, "
-            f"another --out, or --resume never to start anew"
-        )
-    if found_config != config:
-        raise CheckpointError(f"{source}: state.json and config.json disagree: {found_config}")
-    return state
-
-
-def move_aside(out):
-    """Rename an older run's folder, so that a new one may take its place and nothing is lost."""
-    if not out.exists():
-        return
-    number = 1
-    while (aside := out.with_name(f"{out.name}.{number}")).exists():
-        number += 1
-    out.rename(aside)

@@ -6,7 +6,7 @@ import numpy as np
 
 from minigpt import kernels
 from minigpt.config import number_between, whole_between
-from minigpt.door import checked_params, checked_tokens, dtype_of_params
+from minigpt.door import checked_params, checked_prompt, dtype_of_params
 from minigpt.errors import ConfigError
 from minigpt.model import forward
 from minigpt.tokenizer import TOKENIZER, Tokenizer
@@ -39,10 +39,7 @@ def generate(
     Raises ConfigError, CheckpointError (params) and DataError (prompt_ids).
     """
     table = kernels.table(ops, dtype_of_params(checked_params(config, params)))
-    ids = [int(i) for i in np.asarray(prompt_ids).reshape(-1)] if len(prompt_ids) else []
-    if ids:
-        window = np.asarray(prompt_ids)[None, -config.n_ctx :]
-        checked_tokens(config, window)
+    ids = checked_prompt(config, prompt_ids)
     whole_between("max_new_tokens", max_new_tokens, 0)
     choice = Choice(temperature, top_k, top_p, top_p_rule)
     rng = np.random.default_rng(whole_between("seed", seed, 0, 2**63))

@@ -1,0 +1,42 @@
+"""Where a run goes on: which checkpoint, whether it is of the same run, and what becomes of an older one."""
+
+from pathlib import Path
+
+from minigpt import checkpoint
+from minigpt.errors import CheckpointError, ConfigError
+
+
+def source_of(recipe):
+    """The checkpoint to resume from, or None for a new run."""
+    if recipe.resume not in ("auto", "never"):
+        return Path(recipe.resume)
+    found = checkpoint.checkpoints(recipe.out)
+    return found[-1] if found else None
+
+
+def resumed_state(source, config, wanted):
+    """The state in a checkpoint, if it is of the same run as is wanted."""
+    found_config, state, found = checkpoint.load(source)
+    differences = [
+        f"{name}: {found.get(name)!r} there, {wanted.get(name)!r} here"
+        for name in sorted(found.keys() | wanted.keys())
+        if found.get(name) != wanted.get(name)
+    ]
+    if differences:
+        raise ConfigError(
+            f"{source} is of another run: {'; '.join(differences)}. Give its values to continue it, "
+            f"another --out, or --resume never to start anew"
+        )
+    if found_config != config:
+        raise CheckpointError(f"{source}: state.json and config.json disagree: {found_config}")
+    return state
+
+
+def move_aside(out):
+    """Rename an older run's folder, so that a new one may take its place and nothing is lost."""
+    if not out.exists():
+        return
+    number = 1
+    while (aside := out.with_name(f"{out.name}.{number}")).exists():
+        number += 1
+    out.rename(aside)

@@ -1,0 +1,173 @@
+"""Weights and checkpoints on disk: exact round trips, and plain words about every kind of damage."""
+
+import json
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+import minigpt
+from minigpt import checkpoint
+from minigpt.train import new_state
+
+CONFIG = minigpt.GPTConfig(n_layer=2, n_head=2, n_embd=8, n_ctx=6, n_vocab=11)
+SETTINGS = {"lr": 0.1, "seed": 3}
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return minigpt.Tokenizer.train(["to be or not to be"], 260)
+
+
+def some_state(step=7, dtype="float32"):
+    state = new_state(minigpt.init_params(CONFIG, dtype=dtype))._replace(step=step, updates=step - 1)
+    rng = np.random.default_rng(step)
+    state.first[:], state.second[:] = rng.normal(size=(2, state.first.size))
+    return state
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_weights_come_back_bit_for_bit(tmp_path, dtype):
+    params = minigpt.init_params(CONFIG, seed=5, dtype=dtype)
+    minigpt.save_weights(tmp_path / "model", CONFIG, dict(params))
+    config, found = minigpt.load_weights(str(tmp_path / "model"))
+    assert config == CONFIG
+    assert found.buffer.dtype == dtype
+    assert found.buffer.tobytes() == params.buffer.tobytes()
+    assert list(found) == list(params)
+
+
+def test_weights_are_rounded_when_asked(tmp_path):
+    params = minigpt.init_params(CONFIG, dtype="float64")
+    minigpt.save_weights(tmp_path, CONFIG, params)
+    _, found = minigpt.load_weights(tmp_path, dtype="float32")
+    assert found.buffer.tobytes() == params.buffer.astype(np.float32).tobytes()
+
+
+def test_config_json_is_a_hub_gpt2(tmp_path):
+    minigpt.save_weights(tmp_path, CONFIG, minigpt.init_params(CONFIG))
+    words = json.loads((tmp_path / "config.json").read_text())
+    assert words["model_type"] == "gpt2"
+    assert (words["n_positions"], words["vocab_size"], words["activation_function"]) == (6, 11, "gelu_new")
+    assert set(load_file(tmp_path / "model.safetensors")) == set(minigpt.init_params(CONFIG))
+
+
+def spoil_tensors(change):
+    def spoil(folder):
+        tensors = load_file(folder / "model.safetensors")
+        change(tensors)
+        save_file(tensors, folder / "model.safetensors")
+
+    return spoil
+
+
+def cut(name, n):
+    def spoil(folder):
+        (folder / name).write_bytes((folder / name).read_bytes()[:n])
+
+    return spoil
+
+
+DAMAGE = {
+    "no config": (lambda f: (f / "config.json").unlink(), "config.json: no such file"),
+    "no weights": (lambda f: (f / "model.safetensors").unlink(), "model.safetensors: no such file"),
+    "config cut": (cut("config.json", 30), "config.json: not readable as JSON"),
+    "config a list": (lambda f: (f / "config.json").write_text("[1]"), "expected a JSON object, found list"),
+    "config of something else": (
+        lambda f: (f / "config.json").write_text("{}"), "not a GPT-2 configuration: 'n_layer'",
+    ),
+    "config nonsense": (
+        lambda f: (f / "config.json").write_text(
+            json.dumps({"n_layer": 0, "n_head": 1, "n_embd": 1, "n_positions": 1, "vocab_size": 1})
+        ), "n_layer must be between 1",
+    ),
+    "weights cut": (cut("model.safetensors", 500), "not a whole safetensors file"),
+    "weights empty": (cut("model.safetensors", 0), "not a whole safetensors file"),
+    "tensor missing": (spoil_tensors(lambda t: t.pop("wpe.weight")), "1 of 28 missing, first 'wpe.weight'"),
+    "tensor unknown": (spoil_tensors(lambda t: t.update(x=np.zeros(1, np.float32))), "1 unknown.*'x'"),
+    "tensor of half": (
+        spoil_tensors(lambda t: t.update({"wpe.weight": t["wpe.weight"].astype(np.float16)})), "float16, float32",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", DAMAGE)
+def test_damaged_weights_are_named(tmp_path, case):
+    spoil, message = DAMAGE[case]
+    minigpt.save_weights(tmp_path, CONFIG, minigpt.init_params(CONFIG))
+    spoil(tmp_path)
+    with pytest.raises(minigpt.CheckpointError, match=message):
+        minigpt.load_weights(tmp_path)
+
+
+def test_a_missing_folder_and_an_unknown_format_are_named(tmp_path):
+    with pytest.raises(minigpt.CheckpointError, match="nowhere"):
+        minigpt.load_weights(tmp_path / "nowhere")
+    with pytest.raises(minigpt.ConfigError, match="format must be one of safetensors: found 'onnx'"):
+        minigpt.save_weights(tmp_path, CONFIG, minigpt.init_params(CONFIG), format="onnx")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_checkpoint_comes_back_bit_for_bit(tmp_path, tokenizer, dtype):
+    state = some_state(dtype=dtype)
+    folder = checkpoint.save(tmp_path, CONFIG, state, SETTINGS, tokenizer)
+    assert folder == tmp_path / "step_00000007"
+    config, found, settings = checkpoint.load(folder)
+    assert (config, settings, found.step, found.updates) == (CONFIG, SETTINGS, 7, 6)
+    for name in ("first", "second"):
+        assert getattr(found, name).tobytes() == getattr(state, name).tobytes()
+    assert found.params.buffer.tobytes() == state.params.buffer.tobytes()
+    assert minigpt.Tokenizer.load(folder / "tokenizer.bpe").merges == tokenizer.merges
+
+
+def test_the_newest_checkpoints_are_kept(tmp_path, tokenizer):
+    for step in (1, 2, 10, 3):
+        checkpoint.save(tmp_path, CONFIG, some_state(step), SETTINGS, tokenizer, keep=2)
+    assert [path.name for path in checkpoint.checkpoints(tmp_path)] == ["step_00000003", "step_00000010"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step_00000003", "step_00000010"]
+
+
+def test_any_flipped_bit_and_any_missing_file_is_found(tmp_path, tokenizer):
+    rng = np.random.default_rng(0)
+    folder = checkpoint.save(tmp_path, CONFIG, some_state(), SETTINGS, tokenizer)
+    names = [path.name for path in folder.iterdir() if path.name != "state.json"]
+    assert len(names) == 4
+    for name in names:
+        good = (folder / name).read_bytes()
+        for place in [0, len(good) - 1, *rng.integers(0, len(good), 20)]:
+            bad = bytearray(good)
+            bad[place] ^= 1 << rng.integers(8)
+            (folder / name).write_bytes(bad)
+            with pytest.raises(minigpt.CheckpointError, match=f"{name} is damaged"):
+                checkpoint.load(folder)
+        (folder / name).unlink()
+        with pytest.raises(minigpt.CheckpointError, match=f"{name} is damaged: .* found no such file"):
+            checkpoint.load(folder)
+        (folder / name).write_bytes(good)
+    checkpoint.load(folder)
+
+
+def test_a_save_that_dies_leaves_the_older_checkpoint_and_no_half_one(tmp_path, tokenizer, monkeypatch):
+    checkpoint.save(tmp_path, CONFIG, some_state(1), SETTINGS, tokenizer)
+    real, calls = checkpoint.flush, []
+
+    def dies(path):
+        calls.append(path)
+        if len(calls) == last:
+            raise OSError(28, "No space left on device")
+        real(path)
+
+    monkeypatch.setattr(checkpoint, "flush", dies)
+    last = 0
+    while True:
+        last += 1
+        calls.clear()
+        try:
+            checkpoint.save(tmp_path, CONFIG, some_state(2), SETTINGS, tokenizer)
+        except OSError:
+            found = checkpoint.checkpoints(tmp_path)
+            assert [checkpoint.load(path)[1].step for path in found] in ([1], [1, 2])
+        else:
+            break
+    assert last > 6
+    assert [path.name for path in checkpoint.checkpoints(tmp_path)] == ["step_00000001", "step_00000002"]
