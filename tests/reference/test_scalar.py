@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings, target
+from hypothesis import given, target
 from hypothesis import strategies as st
 
 from minigpt import ops, optim
@@ -68,7 +68,6 @@ def check(name, dtype, rng, *arguments, table=ops):
 
 
 @both
-@settings(deadline=None)
 @given(rng=rngs, scale=scales, B=few, T=few, C=channels, V=vocabularies, spare=st.integers(0, 2))
 def test_embedding(dtype, rng, scale, B, T, C, V, spare):
     tokens = rng.integers(V, size=(B, T))
@@ -77,7 +76,6 @@ def test_embedding(dtype, rng, scale, B, T, C, V, spare):
 
 
 @both
-@settings(deadline=None)
 @given(rng=rngs, scale=scales, shift=st.sampled_from([0, 100]), B=few, T=few, C=channels)
 def test_layernorm(dtype, rng, scale, shift, B, T, C):
     x = normal(rng, dtype, scale, B, T, C) + np.dtype(dtype).type(shift)
@@ -85,7 +83,6 @@ def test_layernorm(dtype, rng, scale, shift, B, T, C):
 
 
 @both
-@settings(deadline=None)
 @given(rng=rngs, scale=scales, B=few, T=few, inputs=channels, outputs=channels)
 def test_linear(dtype, rng, scale, B, T, inputs, outputs):
     x, weight = normal(rng, dtype, scale, B, T, inputs), normal(rng, dtype, scale, inputs, outputs)
@@ -93,7 +90,6 @@ def test_linear(dtype, rng, scale, B, T, inputs, outputs):
 
 
 @both
-@settings(deadline=None)
 @given(rng=rngs, scale=scales, B=few, T=few, C=channels, V=vocabularies)
 def test_unembedding(dtype, rng, scale, B, T, C, V):
     x, wte = normal(rng, dtype, scale, B, T, C), normal(rng, dtype, scale, V, C)
@@ -101,21 +97,18 @@ def test_unembedding(dtype, rng, scale, B, T, C, V):
 
 
 @both
-@settings(deadline=None)
 @given(rng=rngs, scale=scales, B=st.integers(1, 2), T=st.integers(1, 5), H=st.integers(1, 3), D=few)
 def test_attention(dtype, rng, scale, B, T, H, D):
     target(check("attention", dtype, rng, normal(rng, dtype, scale, B, T, 3 * H * D), H))
 
 
 @both
-@settings(deadline=None)
 @given(rng=rngs, scale=scales, B=few, T=few, F=channels)
 def test_gelu(dtype, rng, scale, B, T, F):
     target(check("gelu", dtype, rng, normal(rng, dtype, scale, B, T, F)))
 
 
 @both
-@settings(deadline=None)
 @given(rng=rngs, scale=scales, B=few, T=few, V=vocabularies, ignored=st.sampled_from([0, 0.5]))
 def test_cross_entropy(dtype, rng, scale, B, T, V, ignored):
     targets = np.where(rng.random((B, T)) < ignored, -1, rng.integers(V, size=(B, T)))
@@ -127,7 +120,6 @@ def test_cross_entropy(dtype, rng, scale, B, T, V, ignored):
 
 
 @both
-@settings(deadline=None)
 @given(rng=rngs, scale=scales, P=st.integers(1, 30), clip=st.sampled_from([None, 0.1, 1.0, 100.0]))
 def test_norm_and_clipping(dtype, rng, scale, P, clip):
     grads = normal(rng, dtype, scale, P)
@@ -138,7 +130,6 @@ def test_norm_and_clipping(dtype, rng, scale, P, clip):
 
 
 @both
-@settings(deadline=None)
 @given(
     rng=rngs,
     scale=scales,

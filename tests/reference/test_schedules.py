@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from minigpt.config import SCHEDULES, OptimizerConfig
@@ -11,7 +11,6 @@ from reference.scalar import schedules
 from reference.scalar.rounding import exact
 
 
-@settings(deadline=None, max_examples=400)
 @given(
     name=st.sampled_from(SCHEDULES),
     lr=st.sampled_from([6e-4, 1e-3, 1.0]),

@@ -95,7 +95,7 @@ ALONE = SimpleNamespace(mean=lambda x: x, agree=lambda verdict: verdict)  # a wo
 
 
 def both(wrong):
-    """Train 100 steps; yield each one's rate, and (loss, clipped gradients, parameters) of ours and torch's."""
+    """Train 100 steps; yield each rate, and (loss, clipped gradients, parameters) of ours and of torch's."""
     course = {"lr": 1e-3, "warmup": 10, "steps": 100, "final": 0.1}
     optimizer = OptimizerConfig(schedule="cosine", **course | wrong)
     params = golden.weights(SMALL, 1)

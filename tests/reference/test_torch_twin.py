@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings, target
+from hypothesis import given, target
 from hypothesis import strategies as st
 
 from minigpt import ops
@@ -63,7 +63,6 @@ def worst(config, seed, table=ops, attention="explicit"):
 
 
 @pytest.mark.parametrize("attention", torch_twin.ATTENTION)
-@settings(deadline=None)
 @given(config=configs(), seed=st.integers(0, 2**32 - 1))
 def test_logits_loss_and_every_gradient(attention, config, seed):
     apart = worst(config, seed, attention=attention)
