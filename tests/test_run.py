@@ -1,0 +1,223 @@
+"""Whole runs as a user starts them: real processes, real signals, real files."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+TEXT = "\n".join(f"The {a} {b} of the {c}." for a in ("old", "new", "last") for b in ("song", "law", "road")
+                 for c in ("people", "nation", "congress", "union")) * 10  # fmt: skip
+TINY = [
+    "--n-layer", "2", "--n-head", "2", "--n-embd", "16", "--n-vocab", "300", "--context", "16",
+    "--batch-size", "2", "--tokens-per-step", "64", "--steps", "12", "--warmup", "2", "--eval-every", "4",
+    "--sample-every", "5", "--sample-tokens", "6", "--checkpoint-every", "3", "--threads", "2",
+]  # fmt: skip
+
+
+def minigpt(*arguments, **options):
+    """Start `python -m minigpt`; a Popen with text pipes."""
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-m", "minigpt", *map(str, arguments)]
+    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, **options)
+
+
+def finished(process):
+    """exit code, standard output, standard error"""
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "text.txt"
+    path.write_text(TEXT)
+    return path
+
+
+def train(data, out, *more, **options):
+    return minigpt("train", *TINY, "--data", data, "--out", out, *more, **options)
+
+
+@pytest.fixture(scope="module")
+def whole_run(data, tmp_path_factory):
+    """A run from start to end: its folder and what it printed."""
+    out = tmp_path_factory.mktemp("whole") / "run"
+    code, printed, err = finished(train(data, out))
+    assert (code, err) == (0, "")
+    return out, printed
+
+
+def metrics(out):
+    """Training and validation lines by step, later ones winning."""
+    losses, scores = {}, {}
+    for line in (out / "metrics.jsonl").read_text().splitlines():
+        numbers = json.loads(line)
+        (losses if "loss" in numbers else scores)[numbers["step"]] = numbers
+    return losses, scores
+
+
+def same_course(one, other):
+    """Whether two runs had the same losses and norms in every step, and end in the same weights."""
+    a, b = metrics(one)[0], metrics(other)[0]
+    key = lambda losses: [(s, n["loss"], n["norm"], n["lr"]) for s, n in sorted(losses.items())]  # noqa: E731
+    weights = [(out / "step_00000012" / "model.safetensors").read_bytes() for out in (one, other)]
+    return key(a) == key(b) and weights[0] == weights[1]
+
+
+def test_a_run_prints_a_line_a_step_samples_validations_and_its_score(whole_run):
+    _, printed = whole_run
+    line = r"step +(\d+)/12 \| loss \d+\.\d{4} \| norm [\d.]+ \| lr \S+ \| \d+ ms \| [\d,]+ tok/s \| mfu \d+% \| \S+ left"
+    assert [int(step) for step in re.findall(line, printed)] == list(range(1, 13))
+    assert re.findall(r"--- sample at step (\d+): '", printed) == ["0", "5", "10", "12"]
+    looks = re.findall(r"step +(\d+)/12 \| validation [\d.]+ nats a token \| [\d.]+ bits a byte", printed)
+    assert looks == ["4", "8", "12"]
+    for name in ("gzip -9", "bzip2 -9", "xz -9"):
+        assert re.search(name + r" +needs [\d.]+ bits a byte", printed)
+    assert re.search(r"done: [\d.]+ bits a byte on held-out text, \S+ from start to end; weights in ", printed)
+
+
+def test_a_run_leaves_logs_for_programs(whole_run):
+    out, _ = whole_run
+    grammar = r"s:\d+ (tel:\d+\.\d{4}|trl:\d+\.\d{4} lr:\d+\.\d{6} norm:\d+\.\d{2})"
+    lines = (out / "main.log").read_text().splitlines()
+    assert len(lines) == 12 + 3
+    assert all(re.fullmatch(grammar, line) for line in lines)
+    losses, scores = metrics(out)
+    assert set(losses) == set(range(1, 13))
+    assert set(losses[1]) == {"step", "loss", "norm", "lr", "ms", "tokens_per_second", "mfu"}
+    assert set(scores) == {4, 8, 12}
+    assert set(scores[4]) == {"step", "val_loss", "val_bits_per_byte"}
+    assert losses[12]["loss"] < losses[1]["loss"]
+    assert len((out / "samples.txt").read_text().splitlines()) == 4
+    assert sorted(path.name for path in out.glob("step_*")) == ["step_00000006", "step_00000009", "step_00000012"]
+
+
+def test_the_same_run_again_is_the_same_bit_for_bit(whole_run, data, tmp_path):
+    assert finished(train(data, tmp_path / "again"))[0] == 0
+    assert same_course(whole_run[0], tmp_path / "again")
+
+
+@pytest.mark.parametrize("moment", [1, 4, 8])
+def test_a_run_stopped_by_a_signal_exits_75_and_goes_on_bit_for_bit(whole_run, data, tmp_path, moment):
+    out = tmp_path / "run"
+    process = train(data, out)
+    for line in process.stdout:
+        if line.startswith(f"step {moment:>2}/12 | loss"):
+            process.send_signal(signal.SIGTERM if moment % 2 else signal.SIGINT)
+            break
+    code, printed, err = finished(process)
+    assert (code, err) == (75, "")
+    assert "stopped by a signal, saved: " in printed
+    code, printed, err = finished(train(data, out))
+    assert (code, err) == (0, "")
+    assert re.search(r"resumed: .*step_000000\d\d at step \d+", printed)
+    assert same_course(whole_run[0], out)
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.02, 0.05])
+def test_a_killed_run_goes_on_from_its_last_checkpoint_bit_for_bit(whole_run, data, tmp_path, delay):
+    out = tmp_path / "run"
+    process = train(data, out)
+    for line in process.stdout:
+        if line.startswith("step  6/12 | loss"):
+            time.sleep(delay)
+            process.kill()
+            break
+    finished(process)
+    assert finished(train(data, out))[0] == 0
+    assert same_course(whole_run[0], out)
+
+
+def test_resume_refuses_another_run_and_names_every_difference(whole_run, data):
+    code, printed, err = finished(train(data, whole_run[0], "--lr", "0.5", "--seed", "9"))
+    assert (code, printed) == (2, "")
+    assert re.fullmatch(r"minigpt: .*is of another run: lr: 0.002 there, 0.5 here; seed: 0 there, 9 here\. .*\n", err)
+
+
+def test_a_finished_run_is_only_scored_again(whole_run, data):
+    code, printed, _ = finished(train(data, whole_run[0]))
+    assert code == 0
+    assert "| loss" not in printed
+    assert "done: " in printed
+
+
+def test_resume_never_moves_the_older_run_aside(whole_run, data, tmp_path):
+    out = tmp_path / "run"
+    for _ in range(2):
+        assert finished(train(data, out, "--resume", "never", "--steps", "2"))[0] == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "run.1"]
+    assert metrics(out)[0].keys() == metrics(tmp_path / "run.1")[0].keys() == {1, 2}
+
+
+def test_resume_from_a_named_checkpoint(whole_run, data, tmp_path):
+    source = whole_run[0] / "step_00000006"
+    code, printed, _ = finished(train(data, tmp_path / "branch", "--resume", source))
+    assert code == 0
+    assert f"resumed: {source} at step 6" in printed
+    losses = metrics(whole_run[0])[0]
+    assert [n["loss"] for n in metrics(tmp_path / "branch")[0].values()] == [losses[s]["loss"] for s in range(7, 13)]
+
+
+def test_a_damaged_checkpoint_is_named(data, tmp_path):
+    assert finished(train(data, tmp_path / "run", "--steps", "3"))[0] == 0
+    path = tmp_path / "run" / "step_00000003" / "optimizer.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    code, _, err = finished(train(data, tmp_path / "run", "--steps", "3"))
+    assert code == 2
+    assert re.fullmatch(r"minigpt: .*optimizer.safetensors is damaged: expected .*, found .*\n", err)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_run_that_diverges_stops_with_exit_code_1_and_finite_weights(data, tmp_path):
+    code, printed, err = finished(train(data, tmp_path / "run", "--lr", "1e20", "--warmup", "0"))
+    assert code == 1
+    assert "minigpt: 3 steps in a row were rejected" in err
+    assert printed.count("rejected, no weight has changed") == 3
+
+
+BAD = {
+    "unknown flag": (["--n-layers", "2"], "n-layers"),
+    "no number": (["--steps", "many"], "many"),
+    "preset": (["--preset", "gpt5"], "minigpt: preset must be one of small, gpt2"),
+    "heads": (["--n-head", "3"], "minigpt: GPTConfig: n_embd must be divisible by n_head"),
+    "tokens per step": (["--tokens-per-step", "65"], r"minigpt: tokens_per_step must be a multiple of .* = 32: found 65"),
+    "no data": (["--data", "/nowhere/*.txt"], "minigpt: data: no file matches '/nowhere/"),
+    "schedule": (["--schedule", "cos"], "minigpt: schedule must be one of cosine, linear, constant, wsd: found 'cos'"),
+    "lr": (["--lr", "-1"], "minigpt: lr must be at least 0"),
+    "dtype": (["--dtype", "int8"], "minigpt: dtype must be one of float32, float64: found 'int8'"),
+    "resume": (["--resume", "/nowhere"], "minigpt: resume: /nowhere is no checkpoint"),
+    "long context": (["--context", "100000", "--tokens-per-step", "200000"], "minigpt: training text: .* but one window"),
+    "threads": (["--threads", "0"], "minigpt: threads must be between 1"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_usage_is_one_clear_message_and_exit_code_2(data, tmp_path, case):
+    arguments, message = BAD[case]
+    code, printed, err = finished(train(data, tmp_path / "run", *arguments))
+    assert code == 2
+    assert re.search(message, err), err
+    assert "Traceback" not in err + printed
+    assert not list((tmp_path / "run").glob("*"))
+
+
+def test_sample_writes_from_a_checkpoint(whole_run):
+    folder = whole_run[0] / "step_00000012"
+    runs = [finished(minigpt("sample", "--weights", folder, "--prompt", "The old", "--seed", s)) for s in (1, 1, 2)]
+    assert [code for code, _, _ in runs] == [0, 0, 0]
+    assert runs[0][1].startswith("The old")
+    assert runs[0] == runs[1] != runs[2]
+    code, _, err = finished(minigpt("sample", "--weights", whole_run[0]))
+    assert code == 2
+    assert re.fullmatch(r"minigpt: .*config.json: no such file\n", err)
+
+
+def test_help_names_every_flag_with_its_unit():
+    code, printed, _ = finished(minigpt("train", "--help"))
+    assert code == 0
+    for flag in ("--n-layer", "--tokens-per-step", "--lr", "--schedule", "--resume", "--seed"):
+        assert flag in printed
