@@ -129,10 +129,13 @@ def wrapped(result):
 
 
 def on_device(value):
-    """A copy of value with every array in it, however deep in tuples and lists, on the device."""
+    """A copy of value with every array in it, however deep in tuples and lists, on the device.
+
+    Layouts are kept: BLAS may add up in another order for another layout.
+    """
     if isinstance(value, (tuple, list)):
         return type(value)(on_device(part) for part in value)
-    return DeviceArray(value.copy()) if isinstance(value, (np.ndarray, np.generic)) else value
+    return DeviceArray(value.copy(order="K")) if isinstance(value, np.ndarray) else value
 
 
 def on_host(value):
