@@ -14,13 +14,15 @@ class Peer:
 
     def __init__(self, make, config, B, T, threads):
         here, there = multiprocessing.Pipe()
-        context = multiprocessing.get_context("spawn")  # nothing of this process, its memory above all, comes along
+        context = multiprocessing.get_context(
+            "spawn"
+        )  # nothing of this process, its memory above all, comes along
         self._process = context.Process(target=serve, args=(there, make, config, B, T, threads), daemon=True)
         self._process.start()
         self._pipe = here
 
     def ask(self, what):
-        """"step": seconds and loss of one step; "peak": floating-point operations a second; "memory": bytes."""
+        """What is "step" (seconds and loss), "peak" (operations a second) or "memory" (bytes, so far)."""
         self._pipe.send(what)
         answer = self._pipe.recv()
         if isinstance(answer, str):

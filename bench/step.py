@@ -24,7 +24,7 @@ SETTINGS = {
     "small B12 T64": (SMALL, 12, 64),
 }
 MAKERS = {"minigpt": minigpt_trainer, "torch": torch_trainer}
-HEAD = f"{'setting':15s}{'trainer':9s}{'ms':>8s}{'spread':>8s}{'tok/s':>9s}{'of peak':>9s}{'MB':>7s}{'torch/minigpt':>15s}"
+HEAD = "setting        trainer        ms  spread    tok/s  of peak     MB  torch/minigpt"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +75,9 @@ def assert_same_work(losses):
     """Both trainers start from the same weights on the same batch: their first losses must agree."""
     for step, (ours, theirs) in enumerate(zip(*losses.values(), strict=True)):
         if step < 3 and abs(ours - theirs) > 1e-3 * theirs:
-            raise RuntimeError(f"step {step}: minigpt has loss {ours}, torch {theirs}: they do not train the same")
+            raise RuntimeError(
+                f"step {step}: minigpt has loss {ours}, torch {theirs}: they do not train the same"
+            )
 
 
 def main():

@@ -48,7 +48,9 @@ def read_text(path):
     try:
         return path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as reason:
-        raise DataError(f"{path}: expected UTF-8 text, found byte {reason.start} not to be: {reason}") from None
+        raise DataError(
+            f"{path}: expected UTF-8 text, found byte {reason.start} not to be: {reason}"
+        ) from None
     except OSError as reason:
         raise DataError(f"{path}: cannot be read: {reason}") from None
 

@@ -24,7 +24,8 @@ class Log:
         rate = tokens / seconds
         self.say(
             f"step {step:>{len(str(steps))}}/{steps} | loss {report.loss:.4f} | norm {report.norm:.2f} | "
-            f"lr {report.lr:.2e} | {seconds * 1e3:.0f} ms | {rate:,.0f} tok/s | mfu {mfu:.0%} | {clock(left)} left"
+            f"lr {report.lr:.2e} | {seconds * 1e3:.0f} ms | {rate:,.0f} tok/s | mfu {mfu:.0%} | "
+            f"{clock(left)} left"
         )
         self._append("main.log", f"s:{step} trl:{report.loss:.4f} lr:{report.lr:.6f} norm:{report.norm:.2f}")
         numbers = {"step": step, "loss": report.loss, "norm": report.norm, "lr": report.lr}

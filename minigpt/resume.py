@@ -10,7 +10,9 @@ def source_of(recipe):
     """The checkpoint to resume from, or None for a new run."""
     if recipe.resume not in ("auto", "never"):
         if not (Path(recipe.resume) / "state.json").is_file():
-            raise CheckpointError(f"resume: {recipe.resume} is no checkpoint: expected a folder with state.json")
+            raise CheckpointError(
+                f"resume: {recipe.resume} is no checkpoint: expected a folder with state.json"
+            )
         return Path(recipe.resume)
     found = checkpoint.checkpoints(recipe.out)
     return found[-1] if found else None

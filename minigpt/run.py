@@ -62,8 +62,8 @@ class Run:
             f"context {recipe.context}, {n_params:,} parameters, {recipe.dtype}"
         )
         self.log.say(
-            f"data: {recipe.data or 'State of the Union addresses'}, {len(corpus.train_ids):,} tokens to train on, "
-            f"{len(corpus.val_ids):,} held out ({len(corpus.val_bytes):,} bytes), vocabulary {recipe.n_vocab}"
+            f"data: {recipe.data or 'State of the Union addresses'}, "
+            f"{len(corpus.train_ids):,} tokens to train on, {len(corpus.val_ids):,} held out ({len(corpus.val_bytes):,} bytes), vocabulary {recipe.n_vocab}"
         )
         self.log.say(
             f"run: {recipe.steps} steps of {recipe.tokens_per_step:,} tokens "
@@ -165,7 +165,9 @@ def run(recipe, terminal=None):
             training.sample()
         loop(training, stop)
         if stop.asked:
-            training.log.say(f"stopped by a signal, saved: {training.save()}; the same command goes on from there")
+            training.log.say(
+                f"stopped by a signal, saved: {training.save()}; the same command goes on from there"
+            )
             return RESUMABLE
         training.finish()
     return 0
@@ -177,7 +179,9 @@ def loop(training, stop):
     while training.trainer.state.step < recipe.steps and not stop.asked:
         rejected = 0 if training.step() else rejected + 1
         if rejected == REJECTED_IN_A_ROW:
-            raise NumericsError(f"{rejected} steps in a row were rejected: try a lower --lr; saved {training.save()}")
+            raise NumericsError(
+                f"{rejected} steps in a row were rejected: try a lower --lr; saved {training.save()}"
+            )
         step, last = training.trainer.state.step, training.trainer.state.step == recipe.steps
         if due(step, recipe.sample_every) or last:
             training.sample()

@@ -90,7 +90,10 @@ def without(params, name):
 BAD_PARAMS = {
     "missing": (lambda p: without(p, "wpe.weight"), "1 of 28 missing, first 'wpe.weight'"),
     "unknown": (lambda p: {**p, "lm_head.weight": p["wte.weight"]}, "1 unknown.*'lm_head.weight'"),
-    "shape": (lambda p: {**p, "ln_f.bias": np.zeros(9)}, r"'ln_f.bias'\]: expected shape \(8,\), found \(9,\)"),
+    "shape": (
+        lambda p: {**p, "ln_f.bias": np.zeros(9)},
+        r"'ln_f.bias'\]: expected shape \(8,\), found \(9,\)",
+    ),
     "mixed types": (lambda p: {**p, "ln_f.bias": np.zeros(8, np.float32)}, "float32, float64; convert"),
     "half": (lambda p: {k: v.astype(np.float16) for k, v in p.items()}, "found float16"),
     "lists": (lambda p: {k: v.tolist() for k, v in p.items()}, "found list"),

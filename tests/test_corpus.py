@@ -34,7 +34,9 @@ def test_ids_decode_to_the_text_with_end_of_text_before_each(tmp_path):
     corpus = read_corpus(str(tmp_path / "poem.txt"), 300)
     assert corpus.tokenizer.n_vocab <= 300
     text = corpus.tokenizer.decode(np.concatenate([corpus.train_ids, corpus.val_ids]))
-    assert text == "<|endoftext|>" + POEM[: round(0.9 * len(POEM))] + "<|endoftext|>" + corpus.val_bytes.decode()
+    assert (
+        text == "<|endoftext|>" + POEM[: round(0.9 * len(POEM))] + "<|endoftext|>" + corpus.val_bytes.decode()
+    )
     again = read_corpus(str(tmp_path / "poem.txt"), 300, corpus.tokenizer)
     np.testing.assert_array_equal(again.train_ids, corpus.train_ids)
 

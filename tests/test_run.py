@@ -70,14 +70,17 @@ def same_course(one, other):
 
 def test_a_run_prints_a_line_a_step_samples_validations_and_its_score(whole_run):
     _, printed = whole_run
-    line = r"step +(\d+)/12 \| loss \d+\.\d{4} \| norm [\d.]+ \| lr \S+ \| \d+ ms \| [\d,]+ tok/s \| mfu \d+% \| \S+ left"
+    line = r"step +(\d+)/12 \| loss \d+\.\d{4} \| norm [\d.]+ \| lr \S+ \| "
+    line += r"\d+ ms \| [\d,]+ tok/s \| mfu \d+% \| \S+ left"
     assert [int(step) for step in re.findall(line, printed)] == list(range(1, 13))
     assert re.findall(r"--- sample at step (\d+): '", printed) == ["0", "5", "10", "12"]
     looks = re.findall(r"step +(\d+)/12 \| validation [\d.]+ nats a token \| [\d.]+ bits a byte", printed)
     assert looks == ["4", "8", "12"]
     for name in ("gzip -9", "bzip2 -9", "xz -9"):
         assert re.search(name + r" +needs [\d.]+ bits a byte", printed)
-    assert re.search(r"done: [\d.]+ bits a byte on held-out text, \S+ from start to end; weights in ", printed)
+    assert re.search(
+        r"done: [\d.]+ bits a byte on held-out text, \S+ from start to end; weights in ", printed
+    )
 
 
 def test_a_run_leaves_logs_for_programs(whole_run):
@@ -93,7 +96,11 @@ def test_a_run_leaves_logs_for_programs(whole_run):
     assert set(scores[4]) == {"step", "val_loss", "val_bits_per_byte"}
     assert losses[12]["loss"] < losses[1]["loss"]
     assert len((out / "samples.txt").read_text().splitlines()) == 4
-    assert sorted(path.name for path in out.glob("step_*")) == ["step_00000006", "step_00000009", "step_00000012"]
+    assert sorted(path.name for path in out.glob("step_*")) == [
+        "step_00000006",
+        "step_00000009",
+        "step_00000012",
+    ]
 
 
 def test_the_same_run_again_is_the_same_bit_for_bit(whole_run, data, tmp_path):
@@ -135,7 +142,9 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint_bit_for_bit(whole_run, da
 def test_resume_refuses_another_run_and_names_every_difference(whole_run, data):
     code, printed, err = finished(train(data, whole_run[0], "--lr", "0.5", "--seed", "9"))
     assert (code, printed) == (2, "")
-    assert re.fullmatch(r"minigpt: .*is of another run: lr: 0.002 there, 0.5 here; seed: 0 there, 9 here\. .*\n", err)
+    assert re.fullmatch(
+        r"minigpt: .*is of another run: lr: 0.002 there, 0.5 here; seed: 0 there, 9 here\. .*\n", err
+    )
 
 
 def test_a_finished_run_is_only_scored_again(whole_run, data):
@@ -159,7 +168,9 @@ def test_resume_from_a_named_checkpoint(whole_run, data, tmp_path):
     assert code == 0
     assert f"resumed: {source} at step 6" in printed
     losses = metrics(whole_run[0])[0]
-    assert [n["loss"] for n in metrics(tmp_path / "branch")[0].values()] == [losses[s]["loss"] for s in range(7, 13)]
+    assert [n["loss"] for n in metrics(tmp_path / "branch")[0].values()] == [
+        losses[s]["loss"] for s in range(7, 13)
+    ]
 
 
 def test_a_damaged_checkpoint_is_named(data, tmp_path):
@@ -184,13 +195,22 @@ BAD = {
     "no number": (["--steps", "many"], "many"),
     "preset": (["--preset", "gpt5"], "minigpt: preset must be one of small, gpt2"),
     "heads": (["--n-head", "3"], "minigpt: GPTConfig: n_embd must be divisible by n_head"),
-    "tokens per step": (["--tokens-per-step", "65"], r"minigpt: tokens_per_step must be a multiple of .* = 32: found 65"),
+    "tokens per step": (
+        ["--tokens-per-step", "65"],
+        r"minigpt: tokens_per_step must be a multiple of .* = 32: found 65",
+    ),
     "no data": (["--data", "/nowhere/*.txt"], "minigpt: data: no file matches '/nowhere/"),
-    "schedule": (["--schedule", "cos"], "minigpt: schedule must be one of cosine, linear, constant, wsd: found 'cos'"),
+    "schedule": (
+        ["--schedule", "cos"],
+        "minigpt: schedule must be one of cosine, linear, constant, wsd: found 'cos'",
+    ),
     "lr": (["--lr", "-1"], "minigpt: lr must be at least 0"),
     "dtype": (["--dtype", "int8"], "minigpt: dtype must be one of float32, float64: found 'int8'"),
     "resume": (["--resume", "/nowhere"], "minigpt: resume: /nowhere is no checkpoint"),
-    "long context": (["--context", "100000", "--tokens-per-step", "200000"], "minigpt: training text: .* but one window"),
+    "long context": (
+        ["--context", "100000", "--tokens-per-step", "200000"],
+        "minigpt: training text: .* but one window",
+    ),
     "threads": (["--threads", "0"], "minigpt: threads must be between 1"),
 }
 
@@ -207,7 +227,10 @@ def test_bad_usage_is_one_clear_message_and_exit_code_2(data, tmp_path, case):
 
 def test_sample_writes_from_a_checkpoint(whole_run):
     folder = whole_run[0] / "step_00000012"
-    runs = [finished(minigpt("sample", "--weights", folder, "--prompt", "The old", "--seed", s)) for s in (1, 1, 2)]
+    runs = [
+        finished(minigpt("sample", "--weights", folder, "--prompt", "The old", "--seed", s))
+        for s in (1, 1, 2)
+    ]
     assert [code for code, _, _ in runs] == [0, 0, 0]
     assert runs[0][1].startswith("The old")
     assert runs[0] == runs[1] != runs[2]

@@ -40,7 +40,9 @@ def test_seeds_decide(params):
 def test_stop_ends_with_the_stop_id(params):
     ids = minigpt.generate(CONFIG, params, [1], 30, temperature=2.0)
     stop = ids[7]
-    assert minigpt.generate(CONFIG, params, [1], 30, temperature=2.0, stop=[stop]) == ids[: ids.index(stop) + 1]
+    assert (
+        minigpt.generate(CONFIG, params, [1], 30, temperature=2.0, stop=[stop]) == ids[: ids.index(stop) + 1]
+    )
 
 
 logits_lists = st.lists(st.floats(-30, 30), min_size=1, max_size=12)

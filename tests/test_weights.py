@@ -86,7 +86,7 @@ DAMAGE = {
     "tensor missing": (spoil_tensors(lambda t: t.pop("wpe.weight")), "1 of 28 missing, first 'wpe.weight'"),
     "tensor unknown": (spoil_tensors(lambda t: t.update(x=np.zeros(1, np.float32))), "1 unknown.*'x'"),
     "tensor of half": (
-        spoil_tensors(lambda t: t.update({"wpe.weight": t["wpe.weight"].astype(np.float16)})), "float16, float32",
+        spoil_tensors(lambda t: t.update({"ln_f.bias": np.zeros(8, np.float16)})), "float16, float32",
     ),
 }  # fmt: skip
 

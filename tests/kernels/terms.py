@@ -33,7 +33,10 @@ def unembedding_forward(x, wte):
 
 
 def unembedding_backward(dlogits, x, wte):
-    return max(dlogits.shape[-1], flat(x).shape[0]), (np.abs(dlogits) @ np.abs(wte), flat(dlogits).T @ flat(x))
+    return max(dlogits.shape[-1], flat(x).shape[0]), (
+        np.abs(dlogits) @ np.abs(wte),
+        flat(dlogits).T @ flat(x),
+    )
 
 
 def embedding_backward(dx, tokens, wte, wpe):
@@ -60,7 +63,11 @@ def layernorm_backward(dy, x, gain, bias):
     dn = np.abs(gain * dy)
     means = dn.mean(axis=-1, keepdims=True) + 3 * size * (size * dn).mean(axis=-1, keepdims=True)
     dx = rstd * (dn + means) * (1 + (np.abs(n) * size).mean(axis=-1, keepdims=True))
-    return max(x.shape[-1], flat(x).shape[0]) + 8, (dx, (size * np.abs(dy)).sum((0, 1)), np.abs(dy).sum((0, 1)))
+    return max(x.shape[-1], flat(x).shape[0]) + 8, (
+        dx,
+        (size * np.abs(dy)).sum((0, 1)),
+        np.abs(dy).sum((0, 1)),
+    )
 
 
 def gelu_forward(x):
@@ -92,7 +99,7 @@ def attention_parts(qkv, n_head):
 
 
 def attention_forward(qkv, n_head):
-    probs, q, k, v, growth = attention_parts(qkv, n_head)
+    probs, q, _, v, growth = attention_parts(qkv, n_head)
     out = (growth * probs) @ v
     y = out.transpose(0, 2, 1, 3).reshape(*qkv.shape[:2], -1)
     return qkv.shape[1] + q.shape[-1] + 5, (y,)
@@ -116,7 +123,7 @@ def cross_entropy_parts(logits, targets):
 
 
 def cross_entropy_forward(logits, targets):
-    probs, _, share, spread = cross_entropy_parts(logits, targets)
+    _, _, share, spread = cross_entropy_parts(logits, targets)
     V = logits.shape[-1]
     return V + targets.size, ((share * (math.log(V) + 1 + 2 * spread[..., 0])).sum(),)
 

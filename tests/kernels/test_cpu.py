@@ -133,5 +133,7 @@ def test_two_threads_give_the_same_bits_every_time():
             y, cache = table.attention_forward(qkv, 4)
             _, tail = table.layernorm_forward(y, dy[0, 0], dy[0, 1])
             dx, dgain, dbias = table.layernorm_backward(dy.copy(), tail)
-            results.add((y.tobytes(), table.attention_backward(dx, cache).tobytes(), dgain.tobytes(), dbias.tobytes()))
+            results.add(
+                (y.tobytes(), table.attention_backward(dx, cache).tobytes(), dgain.tobytes(), dbias.tobytes())
+            )
     assert len(results) == 1
