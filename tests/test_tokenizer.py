@@ -128,6 +128,22 @@ def test_words_of_the_text_it_learned_from():
     assert tokens == [b" of", b" the", b" people", b",", b" the"]
 
 
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        ["It", "'s", " I", "'m", " we", "'ve", " they", "'re", " he", "'ll", " you", "'d", " don", "'t"],
+        ["IT", "'", "S"],  # no capitals there
+        ["in", " 1812", ",", " ", " 3", "rd"],
+        ["a", "  ", " b", "\n\n", " c"],  # a word takes one space along
+        [" ,.", "é", "_"],
+        ["end", " \t"],
+    ],
+)
+def test_text_is_cut_into_pieces_as_gpt2_cuts_it(pieces):
+    assert tokenizer.PIECE.findall("".join(pieces)) == pieces
+    assert tokenizer.PATTERN == GPT2_PATTERN
+
+
 def test_ids_are_plain_ints():
     ids = TOK.encode("The state of the Union is strong.")
     assert ids
