@@ -3,10 +3,12 @@
 import functools
 
 import numpy as np
+import pytest
 
 from minigpt.config import GPTConfig
+from minigpt.errors import ConfigError
 from tests.support import equations
-from tests.support.models import OPS, TINY, direction_error, gradient_of, random_batch, random_params
+from tests.support.models import REFERENCE, TINY, direction_error, gradient_of, random_batch, random_params
 from tests.support.proofs import VALUE
 
 # two layers of two heads; and the least that a GPT can be
@@ -51,18 +53,20 @@ def check_init(model):
             assert (param == ("ln_" in name and name.endswith("weight"))).all(), name
 
 
-def check_defaults(model):
-    """Without being told: seed 0, float32."""
+def check_number_types(model):
+    """float32 unless told otherwise, from seed 0; a type that minigpt has no arithmetic for is refused."""
     default, told = model.init_params(TINY), model.init_params(TINY, seed=0, dtype="float32")
     assert default.buffer.dtype == np.float32
     assert default.buffer.tobytes() == told.buffer.tobytes()
+    with pytest.raises(ConfigError, match="float16"):
+        model.init_params(TINY, dtype="float16")
 
 
 def check_logits(model):
     """The forward pass is the published model, written out block by block."""
     for config in MODELS:
         tokens, _ = random_batch(config, B=2, T=min(4, config.n_ctx))
-        logits, _ = model.forward(config, OPS, random_params(config), tokens)
+        logits, _ = model.forward(config, REFERENCE, random_params(config), tokens)
         expected = expected_logits(config)
         assert np.abs(logits - expected).max() <= VALUE * np.abs(expected).max()
 
@@ -84,9 +88,9 @@ def check_gradient(model):
 def check_each_gradient_once(model):
     """backward uses up the tape and gives every gradient once, in the parameter's shape, wte's last."""
     params, (tokens, targets) = random_params(TINY), random_batch(TINY, B=2, T=3)
-    logits, tape = model.forward(TINY, OPS, params, tokens)
-    _, tail = OPS.cross_entropy_forward(logits, targets)
-    given = list(model.backward(TINY, OPS, OPS.cross_entropy_backward(1.0, tail), tape))
+    logits, tape = model.forward(TINY, REFERENCE, params, tokens)
+    _, tail = REFERENCE.cross_entropy_forward(logits, targets)
+    given = list(model.backward(TINY, REFERENCE, REFERENCE.cross_entropy_backward(1.0, tail), tape))
     assert tape == []
     assert [name for name, _ in given][-1] == "wte.weight"
     assert sorted(name for name, _ in given) == sorted(params)
@@ -109,7 +113,7 @@ def check_within(model):
 CHECKS = (
     check_names_and_shapes,
     check_init,
-    check_defaults,
+    check_number_types,
     check_logits,
     check_gradient,
     check_each_gradient_once,

@@ -8,7 +8,7 @@ from minigpt.config import GPTConfig
 from tests.support.complex_step import STEP, derivative, relative
 from tests.support.tables import reference_table
 
-OPS = reference_table()
+REFERENCE = reference_table()
 
 # B, T, C, H, V, N all differ; n_ctx > T leaves position rows unused; 1,864 parameters
 TINY = GPTConfig(n_layer=2, n_head=2, n_embd=8, n_ctx=6, n_vocab=7)
@@ -32,15 +32,15 @@ def random_batch(config, B, T, seed=0):
 def loss_of(config, buffer, tokens, targets, model=model):
     """The loss of the model whose parameters lie in buffer, which may be complex."""
     params = Flat(model.param_shapes(config), buffer)
-    logits, _ = model.forward(config, OPS, params, tokens)
-    return OPS.cross_entropy_forward(logits, targets)[0]
+    logits, _ = model.forward(config, REFERENCE, params, tokens)
+    return REFERENCE.cross_entropy_forward(logits, targets)[0]
 
 
 def gradient_of(config, params, tokens, targets, model=model):
     """name -> gradient of the loss, from the model's own backward pass."""
-    logits, tape = model.forward(config, OPS, params, tokens)
-    _, tail = OPS.cross_entropy_forward(logits, targets)
-    return dict(model.backward(config, OPS, OPS.cross_entropy_backward(1.0, tail), tape))
+    logits, tape = model.forward(config, REFERENCE, params, tokens)
+    _, tail = REFERENCE.cross_entropy_forward(logits, targets)
+    return dict(model.backward(config, REFERENCE, REFERENCE.cross_entropy_backward(1.0, tail), tape))
 
 
 def direction_error(config, params, tokens, targets, model=model, seed=0):
