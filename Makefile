@@ -19,7 +19,7 @@ check: $(VENV)/.$(EXTRAS)  # lint and the tests that take no time
 	$(RUN)/python -m pytest -q -n 2 -m "not slow" $(ARGS)
 
 mutants: $(VENV)/.$(EXTRAS)  # plant a fault in every term of the mathematics; the proofs must find each
-	$(RUN)/python -m tools.mutants
+	$(RUN)/python -m tests.mutants
 
 goldens: $(VENV)/.oracle  # make tests/golden anew from torch
 	$(RUN)/python -m reference.golden

@@ -63,7 +63,8 @@ class Run:
         )
         self.log.say(
             f"data: {recipe.data or 'State of the Union addresses'}, "
-            f"{len(corpus.train_ids):,} tokens to train on, {len(corpus.val_ids):,} held out ({len(corpus.val_bytes):,} bytes), vocabulary {recipe.n_vocab}"
+            f"{len(corpus.train_ids):,} tokens to train on, "
+            f"{len(corpus.val_ids):,} held out ({len(corpus.val_bytes):,} bytes), vocabulary {recipe.n_vocab}"
         )
         self.log.say(
             f"run: {recipe.steps} steps of {recipe.tokens_per_step:,} tokens "
