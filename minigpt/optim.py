@@ -4,9 +4,6 @@ import math
 
 import numpy as np
 
-COOLDOWN = 0.2  # of all steps: how long wsd's last part is (llm.c, schedulers.h)
-
-
 def global_norm(grads):
     """The length of the whole gradient, seen as one vector: sqrt(sum of g^2).
 
@@ -78,12 +75,14 @@ def constant(step, warmup, steps):
 
 def wsd(step, warmup, steps):
     """Warmup, stable, decay: 1 up to the last fifth, then 1 - sqrt (Hägele et al. 2024, arXiv:2405.18392)."""
-    return 1 - progress(step, (1 - COOLDOWN) * steps, steps) ** 0.5
+    return 1 - progress(step, 4 * steps // 5, steps) ** 0.5  # llm.c, schedulers.h
 
 
 def progress(step, start, stop):
     """How far a step is on the way from start to stop: 0 before it, 1 after it."""
-    return min(1.0, max(0.0, (step - start) / max(1, stop - start)))
+    if step >= stop:
+        return 1.0
+    return max(0.0, (step - start) / (stop - start))
 
 
 SHAPES = {"cosine": cosine, "linear": linear, "constant": constant, "wsd": wsd}

@@ -31,13 +31,10 @@ def constant(step, lr, warmup, steps, final):
 
 
 def wsd(step, lr, warmup, steps, final):
-    """lr up to the last fifth of the run, and there down by the square root of the way done.
-
-    llm.c rounds the last fifth's start down to a whole step; here it may fall between two.
-    """
+    """lr up to the last fifth of the run, rounded down, and there down by the square root of the way done."""
     if step < warmup:
         return lr * (step + 1) / warmup
-    done = share(step, 4 * steps / 5, steps)
+    done = share(step, 4 * steps // 5, steps)
     return lr * final + (lr - lr * final) * (1 - sqrt(done))
 
 

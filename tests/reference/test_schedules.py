@@ -15,14 +15,14 @@ from reference.scalar.rounding import exact
     name=st.sampled_from(SCHEDULES),
     lr=st.sampled_from([6e-4, 1e-3, 1.0]),
     final=st.sampled_from([0.0, 0.1, 1.0]),
-    steps=st.integers(5, 100_000),  # a run of fewer steps has no last fifth
+    steps=st.integers(1, 100_000),
     warmup=st.integers(0, 2000),
     done=st.floats(0, 1.2),
 )
 def test_every_schedule_is_its_formula(name, lr, final, steps, warmup, done):
     step = round(done * steps)
     got = learning_rate(step, OptimizerConfig(lr=lr, schedule=name, warmup=warmup, steps=steps, final=final))
-    want = exact(getattr(schedules, name)(exact(step), exact(lr), warmup, exact(steps), final))
+    want = exact(getattr(schedules, name)(exact(step), exact(lr), warmup, steps, final))
     assert abs(got - want.value) <= want.bound()
 
 

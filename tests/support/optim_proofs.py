@@ -123,11 +123,16 @@ def check_short_schedules(optim):
     """No warmup, a warmup as long as the run or longer, one step: a learning rate, and no division by 0."""
     expected = {
         (0, 0, 1): 2.0, (1, 0, 1): 0.2,  # (step, warmup, steps)
-        (0, 1, 1): 2.0, (1, 1, 1): 2.0, (2, 1, 1): 0.2,
-        (3, 4, 2): 2.0, (4, 4, 2): 2.0, (5, 4, 5): 0.2,
+        (0, 1, 1): 2.0, (1, 1, 1): 0.2, (2, 1, 1): 0.2,
+        (3, 4, 2): 2.0, (4, 4, 2): 0.2, (5, 4, 5): 0.2,
     }  # fmt: skip
     for (step, warmup, steps), lr in expected.items():
         assert abs(optim.learning_rate(step, schedule("linear", warmup, steps)) - lr) <= 2 * CLOSE
+    for step, height in {4: 1, 5: 1, 6: 1 - math.sqrt(1 / 2), 7: 0}.items():  # 4/5 of 7 is rounded down
+        rate = optim.learning_rate(step, schedule("wsd", 0, 7))
+        assert abs(rate - (0.2 + 1.8 * height)) <= 2 * CLOSE
+    long = optim.learning_rate(850_000, schedule("wsd", 0, 1_000_000))  # a quarter of the last fifth is over
+    assert abs(long - (0.2 + 1.8 / 2)) <= 2 * CLOSE
 
 
 CHECKS = (
