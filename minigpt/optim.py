@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+
 def global_norm(grads):
     """The length of the whole gradient, seen as one vector: sqrt(sum of g^2).
 

@@ -1,9 +1,9 @@
 """Causal attention in tiles of query rows that skip what the mask would hide. Reference: ops/attention.py.
 
-Work is cut into units of a few heads of one sequence, shared by the threads, and each unit into tiles of
-TILE query rows. Tile i..j looks at keys 0..j alone: half of the products of the full square. No score
-outlives its tile: backward makes them anew from q, k and each row's log(sum(exp(scores))), as in
-FlashAttention (Dao et al. 2022, arXiv:2205.14135), so memory grows with T, not with T^2.
+Work is cut into units of a few heads, shared by the threads, and each unit into tiles of TILE query rows.
+Tile i..j looks at keys 0..j alone: half of the products of the full square. No score outlives its tile:
+backward makes them anew from q, k and each row's log(sum(exp(scores))), as FlashAttention does (Dao et al.
+2022, arXiv:2205.14135), so memory grows with T, not with T^2.
 """
 
 import math
@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 TILE = 128  # query rows
-UNIT_BYTES = 512 * 1024  # scores that are worked on together: a part of the second-level cache
+UNIT_BYTES = 1024 * 1024  # scores that are worked on together: half of the second-level cache
 HIDDEN = np.triu(np.full((TILE, TILE), -np.inf, np.float32), 1)  # the mask of a square on the diagonal
 
 
@@ -24,7 +24,7 @@ def attention_forward(qkv, n_head, *, team):
     y = np.empty((B, T, width // 3), qkv.dtype)
     log_total = np.empty((B, n_head, T, 1), qkv.dtype)
     (q, k, v), (out,) = heads(qkv, 3, n_head), heads(y, 1, n_head)
-    units = units_of(B, n_head, T)
+    units = units_of(B, n_head, T, team.size)
 
     def job(share):
         for unit in units[share]:
@@ -32,22 +32,22 @@ def attention_forward(qkv, n_head, *, team):
             for tile in tiles_of(T):
                 tile_forward(*arrays, tile)
 
-    team.split(job, len(units))
+    team.split(job, len(units), T * T * n_head)
     return y, (qkv, y, log_total, n_head)
 
 
 def tile_forward(q, k, v, out, log_total, tile):
     """Write one tile's rows of out and log_total.
 
-    q, k, v, out (h, T, D), log_total (h, T, 1): some heads of one sequence
+    q, k, v, out (b, h, T, D), log_total (b, h, T, 1): some heads of some sequences
     """
-    scores = tile_scores(q, k, tile)  # (h, R, S)
-    top = scores.max(axis=-1, keepdims=True)  # (h, R, 1)
+    scores = tile_scores(q, k, tile)  # (b, h, R, S)
+    top = scores.max(axis=-1, keepdims=True)  # (b, h, R, 1)
     scores -= top
     weights = np.exp(scores, out=scores)
-    total = (weights @ np.ones(tile.stop, weights.dtype))[..., None]  # (h, R, 1)
-    np.add(top, np.log(total), out=log_total[:, tile])
-    np.divide(weights @ v[:, : tile.stop], total, out=out[:, tile])
+    total = (weights @ np.ones(tile.stop, weights.dtype))[..., None]  # (b, h, R, 1)
+    np.add(top, np.log(total), out=log_total[..., tile, :])
+    np.divide(weights @ v[..., : tile.stop, :], total, out=out[..., tile, :])
 
 
 def attention_backward(dy, cache, *, team):
@@ -67,7 +67,7 @@ def attention_backward(dy, cache, *, team):
     dqkv = np.empty_like(qkv)
     (q, k, v), (dq, dk, dv) = heads(qkv, 3, n_head), heads(dqkv, 3, n_head)
     (out,), (do,) = heads(y, 1, n_head), heads(dy, 1, n_head)
-    units = units_of(B, n_head, T)
+    units = units_of(B, n_head, T, team.size)
 
     def job(share):
         for unit in units[share]:
@@ -76,35 +76,35 @@ def attention_backward(dy, cache, *, team):
             for tile in reversed(tiles_of(T)):
                 tile_backward(*arrays, tile)
 
-    team.split(job, len(units))
+    team.split(job, len(units), T * T * n_head)
     return dqkv
 
 
 def tile_backward(q, k, v, out, log_total, do, dq, dk, dv, tile):
     """Write one tile's rows of dq and add its part of dk and dv.
 
-    q, k, v, out, do, dq, dk, dv (h, T, D), log_total (h, T, 1): some heads of one sequence
+    q, k, v, out, do, dq, dk, dv (b, h, T, D), log_total (b, h, T, 1): some heads of some sequences
     """
-    seen, last = slice(0, tile.stop), tile.stop == q.shape[1]
+    seen, last = slice(0, tile.stop), tile.stop == q.shape[-2]
     scale = 1 / math.sqrt(q.shape[-1])
-    probs = tile_scores(q, k, tile)  # (h, R, S)
-    probs -= log_total[:, tile]
+    probs = tile_scores(q, k, tile)  # (b, h, R, S)
+    probs -= log_total[..., tile, :]
     np.exp(probs, out=probs)
-    put(dv[:, seen], probs.swapaxes(-1, -2) @ do[:, tile], last)
-    dscores = do[:, tile] @ v[:, seen].swapaxes(-1, -2)  # (h, R, S)
-    dscores -= np.vecdot(do[:, tile], out[:, tile])[..., None]
+    put(dv[..., seen, :], probs.swapaxes(-1, -2) @ do[..., tile, :], last)
+    dscores = do[..., tile, :] @ v[..., seen, :].swapaxes(-1, -2)  # (b, h, R, S)
+    dscores -= np.vecdot(do[..., tile, :], out[..., tile, :])[..., None]
     dscores *= probs
-    np.multiply(dscores @ k[:, seen], scale, out=dq[:, tile])
-    put(dk[:, seen], dscores.swapaxes(-1, -2) @ (q[:, tile] * scale), last)
+    np.multiply(dscores @ k[..., seen, :], scale, out=dq[..., tile, :])
+    put(dk[..., seen, :], dscores.swapaxes(-1, -2) @ (q[..., tile, :] * scale), last)
 
 
 def tile_scores(q, k, tile):
     """q @ k' / sqrt(D) for one tile's rows and the keys that its last row sees, the hidden ones at -inf.
 
-    q (h, T, D), k (h, T, D) -> scores (h, R, S)
+    q, k (b, h, T, D) -> scores (b, h, R, S)
     """
-    rows = q[:, tile] * (1 / math.sqrt(q.shape[-1]))  # (h, R, D)
-    scores = rows @ k[:, : tile.stop].swapaxes(-1, -2)
+    rows = q[..., tile, :] * (1 / math.sqrt(q.shape[-1]))  # (b, h, R, D)
+    scores = rows @ k[..., : tile.stop, :].swapaxes(-1, -2)
     size = tile.stop - tile.start
     scores[..., tile] += HIDDEN[:size, :size]
     return scores
@@ -127,10 +127,16 @@ def heads(x, parts, n_head):
     return x.reshape(B, T, parts, n_head, width // parts // n_head).transpose(2, 0, 3, 1, 4)
 
 
-def units_of(B, H, T):
-    """(sequence, slice of heads) pairs, whose scores for one tile take about UNIT_BYTES each."""
-    size = min(H, max(1, UNIT_BYTES // (4 * min(T, TILE) * T)))
-    return [(b, slice(h, min(h + size, H))) for b in range(B) for h in range(0, H, size)]
+def units_of(B, H, T, threads):
+    """(slice of sequences, slice of heads) pairs, whose scores for one tile take about UNIT_BYTES each."""
+    count = max(1, UNIT_BYTES // (4 * min(T, TILE) * T))  # heads in a unit
+    heads_each = min(H, count)
+    sequences = min(max(1, count // H), -(-B // threads))  # no thread without a unit
+    return [
+        (slice(b, min(b + sequences, B)), slice(h, min(h + heads_each, H)))
+        for b in range(0, B, sequences)
+        for h in range(0, H, heads_each)
+    ]
 
 
 def tiles_of(T):

@@ -29,7 +29,7 @@ def cross_entropy_forward(logits, targets, *, team):
             x *= (share[block] / total)[:, None]
             x[hit] -= share[block]
 
-    team.split(job, rows.shape[0])
+    team.split(job, *rows.shape)
     return losses.sum(), logits
 
 
@@ -41,5 +41,5 @@ def cross_entropy_backward(dloss, cache, *, team):
     if dloss != 1:
         rows = cache.reshape(-1, cache.shape[-1])
         factor = rows.dtype.type(dloss)
-        team.split(lambda share: np.multiply(rows[share], factor, out=rows[share]), rows.shape[0])
+        team.split(lambda share: np.multiply(rows[share], factor, out=rows[share]), *rows.shape)
     return cache

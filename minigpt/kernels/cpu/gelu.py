@@ -20,7 +20,7 @@ def gelu_forward(x, *, team):
         for block in blocks(share, rows.shape[1]):
             value_and_slope(rows[block], y[block])
 
-    team.split(job, rows.shape[0])
+    team.split(job, *rows.shape)
     return y.reshape(x.shape), x
 
 
@@ -53,5 +53,5 @@ def gelu_backward(dy, cache, *, team):
     dy (B, T, F) -> dx (B, T, F)
     """
     rows, slope = dy.reshape(-1, dy.shape[-1]), cache.reshape(-1, dy.shape[-1])
-    team.split(lambda share: np.multiply(rows[share], slope[share], out=rows[share]), rows.shape[0])
+    team.split(lambda share: np.multiply(rows[share], slope[share], out=rows[share]), *rows.shape)
     return dy

@@ -26,7 +26,7 @@ def layernorm_forward(x, gain, bias, *, team):
             np.multiply(centred, gain, out=y[block])
             y[block] += bias
 
-    team.split(job, rows.shape[0])
+    team.split(job, *rows.shape)
     return y.reshape(x.shape), (n, rstd, gain)
 
 
@@ -58,6 +58,6 @@ def layernorm_backward(dy, cache, *, team):
             d *= rstd[block]
         sums.append((share.start, dgain, dbias))
 
-    team.split(job, rows.shape[0])
+    team.split(job, *rows.shape)
     _, dgains, dbiases = zip(*sorted(sums, key=lambda part: part[0]), strict=True)  # in order: reproducible
     return dy, sum(dgains), sum(dbiases)

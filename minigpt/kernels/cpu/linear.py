@@ -1,4 +1,4 @@
-"""Linear layers: each thread makes some of the output's columns. Reference: ops/linear.py."""
+"""Linear layers: each thread makes a part of each product. Reference: ops/linear.py."""
 
 import numpy as np
 
@@ -11,11 +11,12 @@ def linear_forward(x, weight, bias, *, team):
     rows = x.reshape(-1, x.shape[-1])
     y = np.empty((rows.shape[0], weight.shape[1]), x.dtype)
 
-    def job(columns):
-        out = np.matmul(rows, weight[:, columns], out=y[:, columns])
-        out += bias[columns]
+    def job(part):
+        n, o = part
+        out = np.matmul(rows[n], weight[:, o], out=y[part])
+        out += bias[o]
 
-    team.split(job, weight.shape[1], align=16)
+    team.share(job, team.parts(*y.shape))
     return y.reshape(*x.shape[:-1], -1), (x, weight)
 
 
@@ -28,11 +29,12 @@ def linear_backward(dy, cache, *, team):
     rows, drows = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
     dx, dweight = np.empty_like(rows), np.empty_like(weight)
 
-    def job(columns):
-        np.matmul(drows, weight[columns].T, out=dx[:, columns])
-        np.matmul(rows.T[columns], drows, out=dweight[columns])
+    def job(part):
+        (n, i), (j, o) = part
+        np.matmul(drows[n], weight[i].T, out=dx[n, i])
+        np.matmul(rows[:, j].T, drows[:, o], out=dweight[j, o])
 
-    team.split(job, weight.shape[0], align=16)
+    team.share(job, list(zip(team.parts(*dx.shape), team.parts(*dweight.shape), strict=True)))
     return dx.reshape(x.shape), dweight, column_sums(drows)
 
 

@@ -18,7 +18,7 @@ def global_norm(grads, *, team):
         for block in blocks(share, 1):
             sums[block.start] = float(np.dot(grads[block], grads[block]))
 
-    team.split(job, grads.size, align=16)
+    team.split(job, grads.size, 1)
     return grads.dtype.type(math.sqrt(math.fsum(sums.values())))
 
 
@@ -56,5 +56,5 @@ def adamw(params, grads, first, second, *, step, scale, n_decayed, lr, betas, ep
         decayed *= keep
         p -= work
 
-    team.split(job, params.size, align=16)
+    team.split(job, params.size, 1)
     return params, first, second

@@ -2,10 +2,13 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 from threadpoolctl import ThreadpoolController
 
 BLOCK_BYTES = 768 * 1024  # of each array in a chain of operations: two or three fit the second-level cache
+WORTHWHILE = 128 * 1024  # elements; below, waking a thread (50-100 us) costs more than it saves
+ALIGN = 16  # cuts of a matrix lie on whole cache lines
 
 
 def available_cores():
@@ -20,24 +23,29 @@ class Team:
 
     def __init__(self, size):
         self.size = size
-        self._pool = ThreadPoolExecutor(size - 1, "minigpt") if size > 1 else None
+        self._pool = ThreadPoolExecutor(max(1, size - 1), "minigpt")  # starts threads when they are needed
         self._blas = ThreadpoolController()
 
     def session(self):
         """A context with BLAS at one thread: its own threads would fight with these for the cores."""
         return self._blas.limit(limits=1, user_api="blas")
 
-    def split(self, job, n, align=1):
-        """job(slice) over [0, n), cut into one slice a thread; inner cuts are multiples of align."""
-        cuts = sorted({min(n, -(-n * i // self.size // align) * align) for i in range(self.size)} | {n})
-        self.share(job, [slice(a, b) for a, b in zip([0, *cuts], cuts, strict=False) if a < b])
+    def split(self, job, n, width):
+        """job(slice) over n rows of `width` elements, one slice a thread; few elements stay with one."""
+        size = self.size if n * width >= WORTHWHILE else 1
+        self.share(job, [slice(n * i // size, n * (i + 1) // size) for i in range(size)])
+
+    def parts(self, rows, columns):
+        """One (rows, columns) index a thread of a matrix, cut along its longer side: the better for BLAS."""
+        cuts = [max(rows, columns) * i // self.size // ALIGN * ALIGN for i in range(self.size)]
+        slices = [slice(a, b) for a, b in pairwise([*cuts, max(rows, columns)])]
+        return [(cut, slice(None)) if rows >= columns else (slice(None), cut) for cut in slices]
 
     def share(self, job, parts):
-        """job(part) for each part; at most one part a thread is in work at any time."""
-        waiting = [self._pool.submit(job, part) for part in parts[1:]] if self._pool else []
+        """job(part) for each part, one part a thread at most."""
+        waiting = [self._pool.submit(job, part) for part in parts[1:]]
         try:
-            for part in parts[:1] if self._pool else parts:
-                job(part)
+            job(parts[0])
         finally:
             for future in waiting:
                 future.result()

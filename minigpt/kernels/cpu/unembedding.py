@@ -1,4 +1,4 @@
-"""The output head: each thread makes some of the vocabulary's columns. Reference: ops/unembedding.py."""
+"""The output head: each thread makes a part of each product. Reference: ops/unembedding.py."""
 
 import numpy as np
 
@@ -10,7 +10,12 @@ def unembedding_forward(x, wte, *, team):
     """
     rows = x.reshape(-1, x.shape[-1])
     logits = np.empty((rows.shape[0], wte.shape[0]), x.dtype)
-    team.split(lambda v: np.matmul(rows, wte[v].T, out=logits[:, v]), wte.shape[0], align=16)
+
+    def job(part):
+        n, v = part
+        np.matmul(rows[n], wte[v].T, out=logits[part])
+
+    team.share(job, team.parts(*logits.shape))
     return logits.reshape(*x.shape[:-1], -1), (x, wte)
 
 
@@ -22,6 +27,11 @@ def unembedding_backward(dlogits, cache, *, team):
     x, wte = cache
     rows, drows = x.reshape(-1, x.shape[-1]), dlogits.reshape(-1, dlogits.shape[-1])
     dx, dwte = np.empty_like(rows), np.empty_like(wte)
-    team.split(lambda c: np.matmul(drows, wte[:, c], out=dx[:, c]), wte.shape[1], align=16)
-    team.split(lambda v: np.matmul(drows[:, v].T, rows, out=dwte[v]), wte.shape[0], align=16)
+
+    def job(part):
+        (n, c), (v, d) = part
+        np.matmul(drows[n], wte[:, c], out=dx[n, c])
+        np.matmul(drows[:, v].T, rows[:, d], out=dwte[v, d])
+
+    team.share(job, list(zip(team.parts(*dx.shape), team.parts(*dwte.shape), strict=True)))
     return dx.reshape(x.shape), dwte
