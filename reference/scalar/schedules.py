@@ -40,6 +40,6 @@ def wsd(step, lr, warmup, steps, final):
 
 def share(step, start, stop):
     """How much of the way from start to stop is done: 0 up to start, 1 from stop on."""
-    if step > start:
-        return (step - start) / (stop - start) if step < stop else 1.0
-    return 0.0
+    if step < stop:
+        return (step - start) / (stop - start) if step > start else 0.0
+    return 1.0

@@ -1,8 +1,13 @@
-"""The reference ops table: what the model and the training step call for each operation."""
+"""The ops tables: what the model and the training step call for each operation."""
 
+import contextlib
 from types import SimpleNamespace
 
-from minigpt import ops, optim
+import numpy as np
+import pytest
+
+from minigpt import kernels, ops, optim
+from minigpt.kernels.cpu import attention, team
 
 
 def reference_table(**replacements):
@@ -10,3 +15,21 @@ def reference_table(**replacements):
     functions = {name: getattr(ops, name) for name in ops.__all__}
     functions |= {"global_norm": optim.global_norm, "adamw": optim.adamw}
     return SimpleNamespace(**(functions | replacements))
+
+
+def cpu_table(threads):
+    """The CPU kernels in the reference's places."""
+    return kernels.table("fast", "float32", threads)
+
+
+@contextlib.contextmanager
+def small_blocks():
+    """Blocks, tiles and shares of a few numbers, so that small arrays take every path of the kernels."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(team, "BLOCK_BYTES", 32)
+        patch.setattr(team, "WORTHWHILE", 0)
+        patch.setattr(team, "ALIGN", 2)
+        patch.setattr(attention, "TILE", 2)
+        patch.setattr(attention, "UNIT_BYTES", 32)
+        patch.setattr(attention, "HIDDEN", np.array([[0, -np.inf], [0, 0]], np.float32))
+        yield
