@@ -1,8 +1,8 @@
 """Every table of operations against scalar loops, within the bound that the loops derive.
 
-No tolerance stands here: see reference/scalar/rounding.py. The same holds in float32, at its own roundoff, and
-for the CPU kernels, which add up the same terms in another order. `target` has hypothesis look for the worst;
---hypothesis-show-statistics prints it, as a share of the bound.
+No tolerance stands here: see reference/scalar/rounding.py. The same holds in float32, at its own roundoff,
+and for the CPU kernels, which add up the same terms in another order. `target` has hypothesis look for the
+worst; --hypothesis-show-statistics prints it, as a share of the bound.
 """
 
 import functools
@@ -56,13 +56,20 @@ def test_embedding(subject, rng, scale, B, T, C, V, spare):
 @given(rng=rngs, scale=scales, shift=st.sampled_from([0, 100]), B=few, T=few, C=channels)
 def test_layernorm(subject, rng, scale, shift, B, T, C):
     x = normal(rng, subject.dtype, scale, B, T, C) + np.dtype(subject.dtype).type(shift)
-    target(check("layernorm", subject, rng, x, normal(rng, subject.dtype, 1, C), normal(rng, subject.dtype, 1, C)))
+    target(
+        check(
+            "layernorm", subject, rng, x, normal(rng, subject.dtype, 1, C), normal(rng, subject.dtype, 1, C)
+        )
+    )
 
 
 @every_subject
 @given(rng=rngs, scale=scales, B=few, T=few, inputs=channels, outputs=channels)
 def test_linear(subject, rng, scale, B, T, inputs, outputs):
-    x, weight = normal(rng, subject.dtype, scale, B, T, inputs), normal(rng, subject.dtype, scale, inputs, outputs)
+    x, weight = (
+        normal(rng, subject.dtype, scale, B, T, inputs),
+        normal(rng, subject.dtype, scale, inputs, outputs),
+    )
     target(check("linear", subject, rng, x, weight, normal(rng, subject.dtype, scale, outputs)))
 
 
