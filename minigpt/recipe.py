@@ -46,13 +46,13 @@ class Recipe:
     """AdamW's pull of matrices towards 0, a step, times the learning rate."""
     clip: float = 1.0
     """Largest gradient norm; longer gradients are shortened to it."""
-    checkpoint_every: int = 200
+    checkpoint_every: int = 300
     """Steps between checkpoints; one is always made at the end."""
-    eval_every: int = 100
+    eval_every: int = 200
     """Steps between looks at a part of the held-out text. 0: at the end only."""
     sample_every: int = 20
     """Steps between samples. 0: none."""
-    sample_tokens: int = 48
+    sample_tokens: int = 32
     """Tokens in a sample."""
     resume: str = "auto"
     """auto (the newest checkpoint in out), never (an older run is moved aside), or a checkpoint's folder."""
@@ -68,8 +68,8 @@ class Recipe:
 
 SMALL = {
     "n_layer": 4, "n_head": 4, "n_embd": 256, "n_vocab": 4096, "context": 128,
-    "steps": 800, "batch_size": 16, "tokens_per_step": 2048,
-    "lr": 2e-3, "warmup": 40, "schedule": "cosine",
+    "steps": 1200, "batch_size": 8, "tokens_per_step": 1024,
+    "lr": 2e-3, "warmup": 100, "schedule": "cosine",
 }  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from minigpt.stop import RESUMABLE, StopSignal
 from minigpt.tokenizer import TOKENIZER, Tokenizer
 from minigpt.trainer import Trainer
 
-QUICK_LOOK = 16_384  # held-out tokens that a validation on the way reads; the last one reads all
+QUICK_LOOK = 8_192  # held-out tokens that a validation on the way reads; the last one reads all
 REJECTED_IN_A_ROW = 3  # so many steps without a finite gradient are no accident
 SAMPLING = Choice(temperature=0.8, top_k=50)
 

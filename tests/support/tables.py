@@ -28,6 +28,7 @@ def small_blocks():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(team, "BLOCK_BYTES", 32)
         patch.setattr(team, "WORTHWHILE", 0)
+        patch.setattr(team, "WORTHWHILE_PRODUCT", 0)
         patch.setattr(team, "ALIGN", 2)
         patch.setattr(attention, "TILE", 2)
         patch.setattr(attention, "UNIT_BYTES", 32)

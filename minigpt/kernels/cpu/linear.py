@@ -16,7 +16,7 @@ def linear_forward(x, weight, bias, *, team):
         out = np.matmul(rows[n], weight[:, o], out=y[part])
         out += bias[o]
 
-    team.share(job, team.parts(*y.shape))
+    team.share(job, team.parts(*y.shape, depth=len(weight)))
     return y.reshape(*x.shape[:-1], -1), (x, weight)
 
 
@@ -34,7 +34,9 @@ def linear_backward(dy, cache, *, team):
         np.matmul(drows[n], weight[i].T, out=dx[n, i])
         np.matmul(rows[:, j].T, drows[:, o], out=dweight[j, o])
 
-    team.share(job, list(zip(team.parts(*dx.shape), team.parts(*dweight.shape), strict=True)))
+    dx_parts = team.parts(*dx.shape, depth=weight.shape[1])
+    dweight_parts = team.parts(*dweight.shape, depth=len(rows))
+    team.share(job, list(zip(dx_parts, dweight_parts, strict=True)))
     return dx.reshape(x.shape), dweight, column_sums(drows)
 
 

@@ -8,6 +8,7 @@ from threadpoolctl import ThreadpoolController
 
 BLOCK_BYTES = 768 * 1024  # of each array in a chain of operations: two or three fit the second-level cache
 WORTHWHILE = 128 * 1024  # elements; below, waking a thread (50-100 us) costs more than it saves
+WORTHWHILE_PRODUCT = 16 * 1024 * 1024  # multiplications
 ALIGN = 16  # cuts of a matrix lie on whole cache lines
 
 
@@ -35,8 +36,13 @@ class Team:
         size = self.size if n * width >= WORTHWHILE else 1
         self.share(job, [slice(n * i // size, n * (i + 1) // size) for i in range(size)])
 
-    def parts(self, rows, columns):
-        """One (rows, columns) index a thread of a matrix, cut along its longer side: the better for BLAS."""
+    def parts(self, rows, columns, depth):
+        """One (rows, columns) index a thread of a product over `depth`, cut along its longer side.
+
+        A cut along the shorter side would leave BLAS strips too thin. A small product stays with one thread.
+        """
+        if rows * columns * depth < WORTHWHILE_PRODUCT:
+            return [(slice(None), slice(None))]
         cuts = [max(rows, columns) * i // self.size // ALIGN * ALIGN for i in range(self.size)]
         slices = [slice(a, b) for a, b in pairwise([*cuts, max(rows, columns)])]
         return [(cut, slice(None)) if rows >= columns else (slice(None), cut) for cut in slices]

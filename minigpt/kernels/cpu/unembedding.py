@@ -15,7 +15,7 @@ def unembedding_forward(x, wte, *, team):
         n, v = part
         np.matmul(rows[n], wte[v].T, out=logits[part])
 
-    team.share(job, team.parts(*logits.shape))
+    team.share(job, team.parts(*logits.shape, depth=wte.shape[1]))
     return logits.reshape(*x.shape[:-1], -1), (x, wte)
 
 
@@ -33,5 +33,7 @@ def unembedding_backward(dlogits, cache, *, team):
         np.matmul(drows[n], wte[:, c], out=dx[n, c])
         np.matmul(drows[:, v].T, rows[:, d], out=dwte[v, d])
 
-    team.share(job, list(zip(team.parts(*dx.shape), team.parts(*dwte.shape), strict=True)))
+    dx_parts = team.parts(*dx.shape, depth=len(wte))
+    dwte_parts = team.parts(*dwte.shape, depth=len(rows))
+    team.share(job, list(zip(dx_parts, dwte_parts, strict=True)))
     return dx.reshape(x.shape), dwte
