@@ -67,8 +67,8 @@ class Recipe:
 
 
 SMALL = {
-    "n_layer": 4, "n_head": 4, "n_embd": 256, "n_vocab": 4096, "context": 128,
-    "steps": 1200, "batch_size": 8, "tokens_per_step": 1024,
+    "n_layer": 4, "n_head": 4, "n_embd": 256, "n_vocab": 8192, "context": 128,
+    "steps": 1000, "batch_size": 8, "tokens_per_step": 1024,
     "lr": 2e-3, "warmup": 100, "schedule": "cosine",
 }  # fmt: skip
 

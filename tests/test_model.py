@@ -1,7 +1,6 @@
 """The model: its gradient parameter by parameter, its parameters, and what is exact to the last bit."""
 
 import math
-import time
 
 import numpy as np
 import pytest
@@ -41,14 +40,11 @@ def configs(draw):
 
 def test_every_single_parameter_has_its_derivative():
     params, (tokens, targets) = random_params(TINY), random_batch(TINY, B=3, T=5)
-    began = time.process_time()
     slopes = slope_of_each(TINY, params, tokens, targets)
-    seconds = time.process_time() - began
     grads = gradient_of(TINY, params, tokens, targets)
     for name, slope in slopes.items():
         error = np.abs(grads[name] - slope).max() / np.abs(slope).max()
         assert error <= 1e-13, f"{name}: {error:.1e}"
-    assert seconds < 2, "proving every parameter must stay cheap enough to do on every change"
 
 
 @given(config=configs(), B=st.integers(1, 3), seed=st.integers(0, 2**32 - 1), data=st.data())
