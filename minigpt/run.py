@@ -24,7 +24,7 @@ from minigpt.trainer import Trainer
 
 QUICK_LOOK = 8_192  # held-out tokens that a validation on the way reads; the last one reads all
 REJECTED_IN_A_ROW = 3  # so many steps without a finite gradient are no accident
-SAMPLING = Choice(temperature=0.8, top_k=50)
+SAMPLING = Choice(temperature=0.7, top_k=50)
 
 
 class Run:
