@@ -14,9 +14,9 @@ test: $(VENV)/.$(EXTRAS)
 	$(RUN)/ruff check
 	$(RUN)/python -m pytest -q -n 2 $(ARGS)
 
-check: $(VENV)/.$(EXTRAS)  # lint and the tests that take no time
+check: $(VENV)/.$(EXTRAS)  # lint, and the tests that start no processes
 	$(RUN)/ruff check
-	$(RUN)/python -m pytest -q -n 2 -m "not slow" $(ARGS)
+	$(RUN)/python -m pytest -q -n 2 --ignore tests/test_run.py $(ARGS)
 
 mutants: $(VENV)/.$(EXTRAS)  # plant a fault in every term of the mathematics; the proofs must find each
 	$(RUN)/python -m tests.mutants
