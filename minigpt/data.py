@@ -46,10 +46,10 @@ def window_count(n_ids, context):
     return count
 
 
-def ordered_batches(ids, context, batch_size):
+def ordered_windows(ids, context, every=1):
     """Every token but the first as a target exactly once, in order: what validation reads.
 
-    The last window is filled up with token 0 and ignored targets.
+    The last window is filled up with token 0 and ignored targets. every: keep each so-manieth window only.
 
     ids (M) -> tokens (B, T), targets (B, T)
     """
@@ -58,5 +58,4 @@ def ordered_batches(ids, context, batch_size):
     padded[: len(ids)] = ids
     tokens, targets = padded[:-1].reshape(rows, context), padded[1:].reshape(rows, context).copy()
     targets.reshape(-1)[len(ids) - 1 :] = IGNORED
-    for start in range(0, rows, batch_size):
-        yield tokens[start : start + batch_size], targets[start : start + batch_size]
+    return tokens[::every], targets[::every]

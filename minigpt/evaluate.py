@@ -3,7 +3,6 @@
 import math
 from typing import NamedTuple
 
-from minigpt.data import ordered_batches
 from minigpt.model import forward
 from minigpt.ops.cross_entropy import IGNORED
 
@@ -15,17 +14,18 @@ class Score(NamedTuple):
     bits_per_byte: float
 
 
-def evaluate(config, ops, params, ids, n_bytes, context, batch_size):
-    """Score a text of n_bytes, given as ids that begin with a token nobody has to predict.
+def evaluate(config, ops, params, tokens, targets, n_bytes, batch_size):
+    """Score windows of a text whose scored targets stand for n_bytes of it.
 
-    Windows of `context` tokens, side by side: a window's first tokens are predicted from little.
+    Windows lie side by side (data.ordered_windows), so a window's first tokens are predicted from little.
 
-    ids (M)
+    tokens (N, T), targets (N, T)
     """
     nats, count = 0.0, 0
-    for tokens, targets in ordered_batches(ids, context, batch_size):
-        logits, _ = forward(config, ops, params, tokens)
-        scored = int((targets != IGNORED).sum())
-        nats += scored * float(ops.cross_entropy_forward(logits, targets)[0])
+    for start in range(0, len(tokens), batch_size):
+        part = targets[start : start + batch_size]  # (B, T)
+        logits, _ = forward(config, ops, params, tokens[start : start + batch_size])  # (B, T, V)
+        scored = int((part != IGNORED).sum())
+        nats += scored * float(ops.cross_entropy_forward(logits, part)[0])
         count += scored
     return Score(nats / count, nats / math.log(2) / n_bytes)

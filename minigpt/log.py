@@ -13,7 +13,6 @@ class Log:
 
     def __init__(self, out, terminal=None):
         self.out, self.terminal = Path(out), terminal or sys.stdout
-        self.out.mkdir(parents=True, exist_ok=True)
 
     def say(self, text=""):
         """A line for the person at the terminal."""

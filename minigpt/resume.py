@@ -14,7 +14,7 @@ def source_of(recipe):
                 f"resume: {recipe.resume} is no checkpoint: expected a folder with state.json"
             )
         return Path(recipe.resume)
-    found = checkpoint.checkpoints(recipe.out)
+    found = checkpoint.checkpoints(recipe.out) if recipe.resume == "auto" else []
     return found[-1] if found else None
 
 
@@ -37,10 +37,11 @@ def resumed_state(source, config, wanted):
 
 
 def move_aside(out):
-    """Rename an older run's folder, so that a new one may take its place and nothing is lost."""
-    if not out.exists():
+    """Rename an older run's folder, so that a new run may take its place and nothing is lost."""
+    if not any(out.iterdir()):
         return
     number = 1
     while (aside := out.with_name(f"{out.name}.{number}")).exists():
         number += 1
     out.rename(aside)
+    out.mkdir()

@@ -9,12 +9,13 @@ import numpy as np
 from minigpt import checkpoint
 from minigpt.compressors import bits_per_byte
 from minigpt.corpus import read_corpus
-from minigpt.data import batch, window_count
+from minigpt.data import batch, ordered_windows, window_count
 from minigpt.errors import NumericsError
 from minigpt.evaluate import evaluate
 from minigpt.flops import flops_per_token, matmul_peak
 from minigpt.log import Log, clock
 from minigpt.model import init_params
+from minigpt.ops.cross_entropy import IGNORED
 from minigpt.recipe import model_config, optimizer_config, resolved, settings
 from minigpt.resume import move_aside, resumed_state, source_of
 from minigpt.sample import Choice, continuation
@@ -22,7 +23,7 @@ from minigpt.stop import RESUMABLE, StopSignal
 from minigpt.tokenizer import TOKENIZER, Tokenizer
 from minigpt.trainer import Trainer
 
-QUICK_LOOK = 8_192  # held-out tokens that a validation on the way reads; the last one reads all
+QUICK_LOOK = 8_192  # held-out tokens, spread over all, that a validation on the way reads
 REJECTED_IN_A_ROW = 3  # so many steps without a finite gradient are no accident
 SAMPLING = Choice(temperature=0.7, top_k=50)
 
@@ -109,13 +110,16 @@ class Run:
         return report.verdict.accepted
 
     def validate(self, whole=False):
-        """Score the held-out text, or its beginning, and report."""
-        ids = self.corpus.val_ids if whole else self.corpus.val_ids[: QUICK_LOOK + 1]
-        seen = self.corpus.tokenizer.decode_bytes(ids[ids != self.corpus.tokenizer.eot])
+        """Score the held-out text, or windows spread over it, and report."""
+        ids, tokenizer = self.corpus.val_ids, self.corpus.tokenizer
+        every = 1 if whole else max(1, len(ids) // QUICK_LOOK)
+        tokens, targets = ordered_windows(ids, self.recipe.context, every)
+        text = targets[(targets != IGNORED) & (targets != tokenizer.eot)]
+        n_bytes = len(tokenizer.decode_bytes(text))
         ops, recipe = self.trainer.ops, self.recipe
         with ops.session():
             score = evaluate(
-                self.config, ops, self.trainer.params, ids, len(seen), recipe.context, recipe.batch_size
+                self.config, ops, self.trainer.params, tokens, targets, n_bytes, recipe.batch_size
             )
         self.log.validation(self.trainer.state.step, recipe.steps, score)
         return score
@@ -157,10 +161,12 @@ def run(recipe, terminal=None):
     Raises MinigptError: ConfigError, DataError, CheckpointError before the first step, NumericsError in it.
     """
     recipe = resolved(recipe)
-    if recipe.resume == "never":
-        move_aside(Path(recipe.out))
+    out = Path(recipe.out)
+    out.mkdir(parents=True, exist_ok=True)  # a place that cannot be written to is found out now
     with StopSignal() as stop:
-        training = Run(recipe, Log(recipe.out, terminal))
+        training = Run(recipe, Log(out, terminal))
+        if recipe.resume == "never":
+            move_aside(out)  # only now that nothing is wrong with the run that takes its place
         training.introduce()
         if training.trainer.state.step == 0 and recipe.sample_every:
             training.sample()
@@ -184,7 +190,7 @@ def loop(training, stop):
                 f"{rejected} steps in a row were rejected: try a lower --lr; saved {training.save()}"
             )
         step, last = training.trainer.state.step, training.trainer.state.step == recipe.steps
-        if due(step, recipe.sample_every) or last:
+        if due(step, recipe.sample_every) or (last and recipe.sample_every):
             training.sample()
         if due(step, recipe.eval_every) and not last:
             training.validate()

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minigpt.data import batch, ordered_batches, permutation, window_count, window_of_row
+from minigpt.data import batch, ordered_windows, permutation, window_count, window_of_row
 from minigpt.errors import DataError
 
 sizes = st.integers(1, 7)
@@ -55,15 +55,14 @@ def test_a_text_shorter_than_a_window_is_refused():
         window_count(8, 8)
 
 
-@given(n=st.integers(2, 50), context=sizes, batch_size=sizes)
-def test_validation_scores_every_token_but_the_first_exactly_once(n, context, batch_size):
+@given(n=st.integers(2, 50), context=sizes, every=sizes)
+def test_validation_scores_every_token_but_the_first_exactly_once(n, context, every):
     ids = np.arange(n, dtype=np.uint16) + 1
-    scored = []
-    for tokens, targets in ordered_batches(ids, context, batch_size):
-        assert tokens.shape == targets.shape
-        assert tokens.shape[1] == context
-        assert 1 <= len(tokens) <= batch_size
-        kept = targets != -1
-        np.testing.assert_array_equal(tokens[kept] + 1, targets[kept])
-        scored.extend(targets[kept])
-    np.testing.assert_array_equal(scored, ids[1:])
+    tokens, targets = ordered_windows(ids, context)
+    assert tokens.shape == targets.shape == (len(tokens), context)
+    kept = targets != -1
+    np.testing.assert_array_equal(tokens[kept] + 1, targets[kept])
+    np.testing.assert_array_equal(targets[kept], ids[1:])
+    some_tokens, some_targets = ordered_windows(ids, context, every)
+    np.testing.assert_array_equal(some_tokens, tokens[::every])
+    np.testing.assert_array_equal(some_targets, targets[::every])
