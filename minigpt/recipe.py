@@ -68,7 +68,7 @@ class Recipe:
 
 SMALL = {
     "n_layer": 4, "n_head": 4, "n_embd": 256, "n_vocab": 16384, "context": 128,
-    "steps": 700, "batch_size": 8, "tokens_per_step": 1024,
+    "steps": 600, "batch_size": 8, "tokens_per_step": 1024,
     "lr": 2e-3, "warmup": 80, "schedule": "cosine",
 }  # fmt: skip
 
