@@ -16,6 +16,8 @@ from minigpt.train import new_state
 from minigpt.weights import load_weights, read_tensors, save_weights, write_tensors
 
 NAME = re.compile(r"step_(\d{8,})")
+RECORD = {"step": int, "updates": int, "settings": dict, "files": dict}  # what state.json must hold
+FILES = {"model.safetensors", "config.json", "optimizer.safetensors", TOKENIZER}  # what it vouches for
 MOMENTS = ("first", "second")  # optimizer.safetensors holds "first.wte.weight", "second.wte.weight", ...
 
 
@@ -61,20 +63,34 @@ def load(path):
     """
     path = Path(path)
     record = read_json(path / "state.json")
-    if missing := {"step", "updates", "settings", "files"} - set(record):
-        raise CheckpointError(f"{path / 'state.json'}: {', '.join(sorted(missing))} missing")
+    for key, kind in RECORD.items():
+        if type(record.get(key)) is not kind:
+            raise CheckpointError(
+                f"{path / 'state.json'}: {key} must be of type {kind.__name__}: found {record.get(key)!r}"
+            )
+    if unvouched := FILES - record["files"].keys():
+        raise CheckpointError(f"{path / 'state.json'}: no size and SHA-256 of {', '.join(sorted(unvouched))}")
     for name, expected in record["files"].items():
         found = describe(path / name) if (path / name).is_file() else "no such file"
         if found != expected:
             raise CheckpointError(f"{path / name} is damaged: expected {expected}, found {found}")
     config, params = load_weights(path)
     tensors = read_tensors(path / "optimizer.safetensors")
-    first, second = (
-        Flat.pack({name: tensors[f"{m}.{name}"] for name in params}, params.buffer.dtype).buffer
-        for m in MOMENTS
-    )
-    state = new_state(params)._replace(step=record["step"], updates=record["updates"])
-    return config, state._replace(first=first, second=second), record["settings"]
+    moments = {m: packed_moment(path, params, tensors, m) for m in MOMENTS}
+    state = new_state(params)._replace(step=record["step"], updates=record["updates"], **moments)
+    return config, state, record["settings"]
+
+
+def packed_moment(path, params, tensors, moment):
+    """One of AdamW's two means, laid out like params."""
+    arrays = {name: tensors.get(f"{moment}.{name}") for name in params}
+    for name, array in arrays.items():
+        if np.shape(array) != params[name].shape:
+            raise CheckpointError(
+                f"{path / 'optimizer.safetensors'}: {moment}.{name}: expected shape {params[name].shape}, "
+                f"found {'no such tensor' if array is None else array.shape}"
+            )
+    return Flat.pack(arrays, params.buffer.dtype).buffer
 
 
 def checkpoints(out):

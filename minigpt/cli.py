@@ -45,6 +45,8 @@ def main(arguments=None):
         return fail(error, 1)
     except (MinigptError, OSError) as error:
         return fail(error, 2)
+    except MemoryError as error:
+        return fail(f"out of memory: {error}; use a smaller model, context or batch", 1)
 
 
 def train(recipe):

@@ -24,13 +24,20 @@ def whole_between(name, value, low, high=2**31 - 1):
 
 def number_between(name, value, low, high, closed=False):
     """value as a float with low <= value < high (<= high if closed), or a ConfigError naming the field."""
-    if isinstance(value, (bool, str)) or not hasattr(value, "__float__"):
+    try:
+        number = None if isinstance(value, (bool, str, bytes)) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = None
+    if number is None:
         raise ConfigError(f"{name} must be a number: found {value!r} of type {type(value).__name__}")
-    number = float(value)
     if not (low <= number < high or (closed and number == high)):
         limit = "at most" if closed else "below"
         raise ConfigError(f"{name} must be at least {low} and {limit} {high}: found {value!r}")
     return number
+
+
+# far beyond any model there is, and small enough that a slip of the finger is answered at once
+LIMITS = {"n_layer": 10_000, "n_head": 10_000, "n_embd": 2**20, "n_ctx": 2**24, "n_vocab": 2**24}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,8 +55,8 @@ class GPTConfig:
     n_vocab: int = 50257
 
     def __post_init__(self):
-        for field in dataclasses.fields(self):
-            object.__setattr__(self, field.name, whole_between(field.name, getattr(self, field.name), 1))
+        for name, limit in LIMITS.items():
+            object.__setattr__(self, name, whole_between(name, getattr(self, name), 1, limit))
         if self.n_embd % self.n_head:
             raise ConfigError(
                 f"GPTConfig: n_embd must be divisible by n_head, so that every head has whole channels: "
@@ -90,19 +97,24 @@ class OptimizerConfig:
     final: float = 0.0
 
     def __post_init__(self):
-        number_between("lr", self.lr, 0, math.inf)
+        self._keep(lr=number_between("lr", self.lr, 0, math.inf))
         if not isinstance(self.betas, (tuple, list)) or len(self.betas) != 2:
             raise ConfigError(f"betas must be two numbers, for the mean and the square: found {self.betas!r}")
-        for place, beta in enumerate(self.betas):
-            number_between(f"betas[{place}]", beta, 0, 1)
-        number_between("eps", self.eps, 0, math.inf)
-        number_between("weight_decay", self.weight_decay, 0, math.inf)
+        betas = [number_between(f"betas[{place}]", beta, 0, 1) for place, beta in enumerate(self.betas)]
+        self._keep(betas=tuple(betas))
+        self._keep(eps=number_between("eps", self.eps, 0, math.inf))
+        self._keep(weight_decay=number_between("weight_decay", self.weight_decay, 0, math.inf))
         if self.clip is not None:
-            number_between("clip", self.clip, 0, math.inf)
+            self._keep(clip=number_between("clip", self.clip, 0, math.inf))
             if self.clip == 0:
                 raise ConfigError("clip must be above 0, or no weight would move: use None for no clipping")
-        whole_between("warmup", self.warmup, 0)
-        whole_between("steps", self.steps, 1)
-        number_between("final", self.final, 0, 1, closed=True)
+        self._keep(warmup=whole_between("warmup", self.warmup, 0))
+        self._keep(steps=whole_between("steps", self.steps, 1))
+        self._keep(final=number_between("final", self.final, 0, 1, closed=True))
         if self.schedule not in SCHEDULES:
             raise ConfigError(f"schedule must be one of {', '.join(SCHEDULES)}: found {self.schedule!r}")
+
+    def _keep(self, **checked):
+        """Replace a field by its checked value: Python's own numbers, for NumPy's widen float32 arrays."""
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)

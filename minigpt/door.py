@@ -1,5 +1,7 @@
 """What comes in from outside is checked here, once, before any mathematics sees it."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from minigpt.arrays import DTYPES, Flat
@@ -52,10 +54,36 @@ def checked_prompt(config, prompt_ids):
     return ids.tolist()
 
 
+def checked_stop(config, stop):
+    """stop as a set of ids: None, one id, or several."""
+    if stop is None:
+        return frozenset()
+    if isinstance(stop, (list, tuple, set, frozenset)) and not stop:
+        return frozenset()
+    ids = integers("stop", list(stop) if isinstance(stop, (set, frozenset)) else stop).reshape(-1)
+    in_range("stop", ids, 0, config.n_vocab)
+    return frozenset(ids.tolist())
+
+
+def checked_batches(config, batches):
+    """A step's (tokens, targets) pairs, at least one, each checked."""
+    checked = []
+    for place, pair in enumerate(batches if hasattr(batches, "__iter__") else ()):
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise DataError(f"batches[{place}] must be a pair (tokens, targets): found {type(pair).__name__}")
+        tokens = checked_tokens(config, pair[0])
+        checked.append((tokens, checked_targets(config, tokens, pair[1])))
+    if not checked:
+        raise DataError("batches must be one or more pairs (tokens, targets): found none")
+    return checked
+
+
 def integers(name, values):
     """values as an array, if its numbers are whole by type."""
     try:
-        array = values if hasattr(values, "dtype") else np.asarray(values)
+        # subclasses, np.matrix for one, have arithmetic of their own; a device's arrays stay where they are
+        foreign = hasattr(values, "dtype") and not isinstance(values, np.ndarray)
+        array = values if foreign else np.asarray(values)
     except ValueError as reason:
         raise DataError(f"{name} must be a rectangular array of integers: {reason}") from None
     if array.dtype.kind not in "iu":
@@ -74,6 +102,8 @@ def in_range(name, ids, low, high):
 def checked_params(config, params):
     """params, if it holds exactly the model's names and shapes, finite or not, in one number type."""
     expected = param_shapes(checked_config(config))
+    if not isinstance(params, Mapping):
+        raise CheckpointError(f"params must map names to arrays: found {type(params).__name__}")
     if missing := [name for name in expected if name not in params]:
         raise CheckpointError(f"params: {len(missing)} of {len(expected)} missing, first {missing[0]!r}")
     if unknown := [name for name in params if name not in expected]:

@@ -6,13 +6,14 @@ import numpy as np
 
 from minigpt import kernels
 from minigpt.config import number_between, whole_between
-from minigpt.door import checked_params, checked_prompt, dtype_of_params
-from minigpt.errors import ConfigError
+from minigpt.door import checked_params, checked_prompt, checked_stop, dtype_of_params
+from minigpt.errors import CheckpointError, ConfigError, NumericsError
 from minigpt.model import forward
 from minigpt.tokenizer import TOKENIZER, Tokenizer
 from minigpt.weights import load_weights
 
 TOP_P_RULES = ("smallest", "openai")
+COLDEST = 1e-100  # colder is no different, but would divide beyond the largest float
 
 
 def generate(
@@ -36,15 +37,16 @@ def generate(
     that crosses it. stop: ids after which to end, the stop id included. Equal seeds give equal ids.
 
     When prompt and new ids exceed n_ctx, the model sees the last n_ctx of them.
-    Raises ConfigError, CheckpointError (params) and DataError (prompt_ids).
+    Raises ConfigError, CheckpointError (params), DataError (prompt_ids, stop) and NumericsError when the
+    model's scores are NaN or infinite.
     """
     table = kernels.table(ops, dtype_of_params(checked_params(config, params)))
-    ids = checked_prompt(config, prompt_ids)
+    ids, stop = checked_prompt(config, prompt_ids), checked_stop(config, stop)
     whole_between("max_new_tokens", max_new_tokens, 0)
     choice = Choice(temperature, top_k, top_p, top_p_rule)
     rng = np.random.default_rng(whole_between("seed", seed, 0, 2**63))
     with table.session():
-        return list(continuation(config, table, params, ids, max_new_tokens, choice, rng, stop or ()))
+        return list(continuation(config, table, params, ids, max_new_tokens, choice, rng, stop))
 
 
 def continuation(config, ops, params, ids, max_new_tokens, choice, rng, stop=()):
@@ -75,21 +77,24 @@ class Choice:
 
         logits (V)
         """
+        if not np.isfinite(logits).all():
+            raise NumericsError("the model's scores are NaN or infinite: its weights are not usable")
         if self.temperature == 0:
             return int(logits.argmax())
         cumulative = np.cumsum(self.probs(logits))
-        return int(np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right"))
+        return int(np.searchsorted(cumulative / cumulative[-1], rng.random(), side="right"))
 
     def probs(self, logits):
         """The distribution that is drawn from, in float64.
 
         logits (V) -> probs (V)
         """
-        scaled = logits.astype(np.float64) / self.temperature
+        logits = logits.astype(np.float64)
+        scaled = (logits - logits.max()) / max(self.temperature, COLDEST)  # the likeliest at 0: no overflow
         if 0 < self.top_k < len(scaled):
             kth = np.partition(scaled, -self.top_k)[-self.top_k]
             scaled = np.where(scaled < kth, -np.inf, scaled)
-        probs = np.exp(scaled - scaled.max())
+        probs = np.exp(scaled)
         probs = probs / probs.sum()
         return probs if self.top_p == 1 else self.nucleus(probs)
 
@@ -113,6 +118,11 @@ def write_sample(command):
     """minigpt sample: print the prompt and what the model makes of it."""
     config, params = load_weights(command.weights)
     tokenizer = Tokenizer.load(Path(command.weights) / TOKENIZER)
+    if tokenizer.n_vocab != config.n_vocab:
+        raise CheckpointError(
+            f"{command.weights}: config.json has a vocabulary of {config.n_vocab}, "
+            f"{TOKENIZER} one of {tokenizer.n_vocab}"
+        )
     prompt = tokenizer.encode(command.prompt)
     new = generate(
         config,

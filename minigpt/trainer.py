@@ -1,10 +1,12 @@
 """A model and its optimizer, held together: one call is one training step."""
 
+import dataclasses
+
 from minigpt import kernels
 from minigpt.comm import Alone
 from minigpt.config import OptimizerConfig
-from minigpt.door import checked_targets, checked_tokens, dtype_of_params, flat_copy
-from minigpt.errors import NumericsError
+from minigpt.door import checked_batches, dtype_of_params, flat_copy
+from minigpt.errors import ConfigError, NumericsError
 from minigpt.train import new_state, train_step
 
 
@@ -16,9 +18,12 @@ class Trainer:
     """
 
     def __init__(self, config, params, *, ops="fast", threads=None, world=None, **optimizer):
+        fields = [field.name for field in dataclasses.fields(OptimizerConfig)]
+        if unknown := sorted(set(optimizer) - set(fields)):
+            raise ConfigError(f"Trainer has no {', '.join(unknown)}: expected some of {', '.join(fields)}")
         self.config, self.optimizer, self.world = config, OptimizerConfig(**optimizer), world or Alone()
-        self.ops = kernels.table(ops, dtype_of_params(params), threads)
         self.state = new_state(flat_copy(config, params))
+        self.ops = kernels.table(ops, dtype_of_params(self.params), threads)
 
     @property
     def params(self):
@@ -38,10 +43,7 @@ class Trainer:
 
     def step_in_parts(self, batches):
         """One optimizer step on several (tokens, targets), averaged; a Report, whatever its verdict."""
-        checked = []
-        for tokens, targets in batches:
-            tokens = checked_tokens(self.config, tokens)
-            checked.append((tokens, checked_targets(self.config, tokens, targets)))
+        checked = checked_batches(self.config, batches)
         with self.ops.session():
             self.state, report = train_step(
                 self.config, self.optimizer, self.ops, self.world, self.state, checked

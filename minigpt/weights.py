@@ -46,12 +46,15 @@ def save_weights(path, config, params, format="safetensors"):
     """
     if format not in FORMATS:
         raise ConfigError(f"format must be one of {', '.join(FORMATS)}: found {format!r}")
-    path = Path(path)
     params = checked_params(config, params)
-    path.mkdir(parents=True, exist_ok=True)
-    write_json(path / "config.json", hub_config(config))
-    write_tensors(path / "model.safetensors", params, {"format": "pt"})  # transformers asks for this word
-    flush(path)
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        write_json(path / "config.json", hub_config(config))
+        write_tensors(path / "model.safetensors", params, {"format": "pt"})  # transformers asks for this word
+        flush(path)
+    except (OSError, SafetensorError) as reason:
+        raise CheckpointError(f"{path}: cannot be written: {reason}") from None
 
 
 def hub_config(config):

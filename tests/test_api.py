@@ -1,5 +1,7 @@
 """The functions that other programs call, and what they say to bad input."""
 
+from decimal import Decimal
+
 import numpy as np
 import pytest
 
@@ -120,7 +122,7 @@ BAD_CONFIGS = {
     "NaN": ({"n_ctx": float("nan")}, "n_ctx must be a whole number: found nan"),
     "bool": ({"n_layer": True}, "n_layer must be a whole number: found True"),
     "text": ({"n_vocab": "50257"}, "n_vocab must be a whole number: found '50257' of type str"),
-    "huge": ({"n_vocab": 10**30}, "n_vocab must be between 1 and 2147483647"),
+    "huge": ({"n_vocab": 10**30}, "n_vocab must be between 1 and 16777216"),
     "none": ({"n_embd": None}, "n_embd must be a whole number: found None"),
 }
 
@@ -156,6 +158,58 @@ def test_bad_optimizers_are_named(params, field):
     value, message = BAD_OPTIMIZERS[field]
     with pytest.raises(minigpt.ConfigError, match=message):
         minigpt.Trainer(CONFIG, params, **{field: value})
+
+
+class NoNumber:
+    """What float() has no answer for."""
+
+
+@pytest.mark.parametrize("value", [np.array([1.0, 2.0]), 10**400, None, NoNumber(), 1j, b"1", "1"])
+def test_what_is_no_number_is_named(params, value):
+    with pytest.raises(minigpt.ConfigError, match="lr must be a number: found "):
+        minigpt.Trainer(CONFIG, params, lr=value)
+
+
+def test_numpy_and_decimal_numbers_do_not_change_the_number_type():
+    params = minigpt.init_params(CONFIG)
+    for ops in ("fast", "reference"):
+        trainer = minigpt.Trainer(
+            CONFIG, params, ops=ops, lr=np.float64(0.1), betas=[np.float64(0.9), Decimal("0.5")]
+        )
+        for _ in range(2):
+            trainer.step(TOKENS, TOKENS)
+        assert {trainer.params.buffer.dtype, trainer.state.first.dtype} == {np.dtype(np.float32)}
+
+
+@pytest.mark.parametrize("batches", [None, [], 3, [TOKENS], [(TOKENS,)], [None]])
+def test_bad_batches_are_named(params, batches):
+    with pytest.raises(minigpt.DataError, match=r"batches(\[0\])? must be"):
+        minigpt.Trainer(CONFIG, params).step_in_parts(batches)
+
+
+@pytest.mark.parametrize("wrong", [None, [1], "params", 3])
+def test_params_that_are_no_mapping_are_named(wrong):
+    with pytest.raises(minigpt.CheckpointError, match="params must map names to arrays"):
+        minigpt.logits(CONFIG, wrong, TOKENS)
+    with pytest.raises(minigpt.CheckpointError, match="params must map names to arrays"):
+        minigpt.Trainer(CONFIG, wrong)
+
+
+def test_unknown_keywords_of_the_trainer_are_named(params):
+    with pytest.raises(minigpt.ConfigError, match="Trainer has no learning_rate: expected some of lr, betas"):
+        minigpt.Trainer(CONFIG, params, learning_rate=1.0)
+
+
+def test_matrices_and_masked_arrays_are_taken_as_plain_arrays(params):
+    want = minigpt.loss_and_grads(CONFIG, params, TOKENS, TOKENS)[0]
+    for kind in (
+        np.asmatrix,
+        np.ma.masked_array,
+        np.asfortranarray,
+        lambda a: a.astype(">i4"),
+        np.ndarray.tolist,
+    ):
+        assert minigpt.loss_and_grads(CONFIG, params, kind(TOKENS), kind(TOKENS))[0] == want
 
 
 def test_betas_below_0_or_from_1_on_are_named(params):

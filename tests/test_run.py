@@ -211,6 +211,8 @@ BAD = {
         ["--context", "100000", "--tokens-per-step", "200000"],
         "minigpt: training text: .* but one window",
     ),
+    "huge": (["--n-layer", "1000000000"], "minigpt: n_layer must be between 1 and 10000"),
+    "no place": (["--out", "/proc/nowhere"], "minigpt: .*No such file or directory: '/proc/nowhere'"),
     "threads": (["--threads", "0"], "minigpt: threads must be between 1"),
 }
 

@@ -45,6 +45,27 @@ def test_stop_ends_with_the_stop_id(params):
     )
 
 
+def test_stop_may_be_one_id_or_an_array(params):
+    ids = minigpt.generate(CONFIG, params, [1], 30)
+    until = ids[: ids.index(ids[3]) + 1]
+    for stop in (ids[3], [ids[3]], {ids[3]}, np.array([ids[3]]), np.int64(ids[3])):
+        assert minigpt.generate(CONFIG, params, [1], 30, stop=stop) == until
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_weights_that_are_not_finite_are_named(params, temperature):
+    broken = {name: np.full_like(param, np.nan) for name, param in params.items()}
+    with pytest.raises(minigpt.NumericsError, match="NaN or infinite"):
+        minigpt.generate(CONFIG, broken, [1], temperature=temperature)
+
+
+@pytest.mark.parametrize("temperature", [5e-324, 1e-300, 1e-6])
+def test_the_coldest_temperatures_are_greedy(params, temperature):
+    assert minigpt.generate(CONFIG, params, [1], 8, temperature=temperature) == minigpt.generate(
+        CONFIG, params, [1], 8
+    )
+
+
 logits_lists = st.lists(st.floats(-30, 30), min_size=1, max_size=12)
 
 
@@ -106,6 +127,9 @@ BAD = {
     "prompt": ({"prompt_ids": [1, 11]}, minigpt.DataError, r"prompt_ids\[1\] is 11"),
     "float prompt": ({"prompt_ids": [1.5]}, minigpt.DataError, "prompt_ids must be integers"),
     "2-D prompt": ({"prompt_ids": [[1]]}, minigpt.DataError, "prompt_ids must be one row"),
+    "stop": ({"stop": [11]}, minigpt.DataError, r"stop\[0\] is 11"),
+    "float stop": ({"stop": [1.5]}, minigpt.DataError, "stop must be integers"),
+    "text stop": ({"stop": "."}, minigpt.DataError, "stop must be integers"),
     "no prompt": ({"prompt_ids": None}, minigpt.DataError, "prompt_ids must be integers"),
 }
 

@@ -120,6 +120,28 @@ def test_a_checkpoint_comes_back_bit_for_bit(tmp_path, tokenizer, dtype):
     assert minigpt.Tokenizer.load(folder / "tokenizer.bpe").merges == tokenizer.merges
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"step": "7"}, "step must be of type int: found '7'"),
+        ({"settings": None}, "settings must be of type dict: found None"),
+        ({"files": {}}, "no size and SHA-256 of config.json, model.safetensors"),
+        ({"files": []}, "files must be of type dict"),
+    ],
+)
+def test_a_state_json_that_says_something_else_is_named(tmp_path, tokenizer, change, message):
+    path = checkpoint.save(tmp_path, CONFIG, some_state(), SETTINGS, tokenizer) / "state.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(minigpt.CheckpointError, match=message):
+        checkpoint.load(path.parent)
+
+
+def test_a_place_that_cannot_be_written_to_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(minigpt.CheckpointError, match=r"file: cannot be written: .*File exists"):
+        minigpt.save_weights(tmp_path / "file", CONFIG, minigpt.init_params(CONFIG))
+
+
 def test_the_newest_checkpoints_are_kept(tmp_path, tokenizer):
     for step in (1, 2, 10, 3):
         checkpoint.save(tmp_path, CONFIG, some_state(step), SETTINGS, tokenizer, keep=2)
