@@ -40,7 +40,7 @@ def load_weights(path, dtype=None):
 
 
 def save_weights(path, config, params, format="safetensors"):
-    """Write params as a folder that load_weights, and transformers' GPT2LMHeadModel, open.
+    """Write params as a folder for load_weights, with the names and words of the Hugging Face hub's GPT-2.
 
     Raises ConfigError (format) and CheckpointError (params).
     """
