@@ -1,9 +1,8 @@
 """minigpt: GPT-2 by hand on NumPy and CuPy. Start reading at minigpt/train.py."""
 
-from minigpt.api import logits, loss_and_grads
+from minigpt.api import init_params, logits, loss_and_grads
 from minigpt.config import PRESETS, GPTConfig
 from minigpt.errors import CheckpointError, CommError, ConfigError, DataError, MinigptError, NumericsError
-from minigpt.model import init_params
 from minigpt.sample import generate
 from minigpt.tokenizer import Tokenizer
 from minigpt.trainer import Trainer

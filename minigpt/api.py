@@ -1,8 +1,14 @@
 """The functions that other programs call: checks at the door, the right kernels, then the model."""
 
-from minigpt import kernels
-from minigpt.door import checked_params, checked_targets, checked_tokens, dtype_of_params
+from minigpt import kernels, model
+from minigpt.config import whole_between
+from minigpt.door import checked_config, checked_params, checked_targets, checked_tokens, dtype_of_params
 from minigpt.model import backward, forward
+
+
+def init_params(config, seed=0, dtype="float32"):
+    """Random parameters of a model: see model.init_params. Raises ConfigError."""
+    return model.init_params(checked_config(config), whole_between("seed", seed, 0, 2**63), dtype)
 
 
 def logits(config, params, tokens, ops="fast"):

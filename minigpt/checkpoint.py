@@ -17,6 +17,7 @@ from minigpt.weights import load_weights, read_tensors, save_weights, write_tens
 
 NAME = re.compile(r"step_(\d{8,})")
 RECORD = {"step": int, "updates": int, "settings": dict, "files": dict}  # what state.json must hold
+KINDS = {int: "a count", dict: "an object"}
 FILES = {"model.safetensors", "config.json", "optimizer.safetensors", TOKENIZER}  # what it vouches for
 MOMENTS = ("first", "second")  # optimizer.safetensors holds "first.wte.weight", "second.wte.weight", ...
 
@@ -64,9 +65,9 @@ def load(path):
     path = Path(path)
     record = read_json(path / "state.json")
     for key, kind in RECORD.items():
-        if type(record.get(key)) is not kind:
+        if type(record.get(key)) is not kind or (kind is int and record[key] < 0):
             raise CheckpointError(
-                f"{path / 'state.json'}: {key} must be of type {kind.__name__}: found {record.get(key)!r}"
+                f"{path / 'state.json'}: {key} must be {KINDS[kind]}: found {record.get(key)!r}"
             )
     if unvouched := FILES - record["files"].keys():
         raise CheckpointError(f"{path / 'state.json'}: no size and SHA-256 of {', '.join(sorted(unvouched))}")

@@ -3,8 +3,17 @@
 import hashlib
 import json
 import os
+from pathlib import Path
 
 from minigpt.errors import CheckpointError
+
+
+def as_path(path):
+    """path as a Path, or a CheckpointError if it names no place."""
+    try:
+        return Path(path)
+    except TypeError:
+        raise CheckpointError(f"path must be a str or a Path: found {path!r}") from None
 
 
 def describe(path):
@@ -33,7 +42,7 @@ def read_json(path):
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file") from None
-    except (OSError, ValueError) as reason:
+    except (OSError, ValueError, RecursionError) as reason:
         raise CheckpointError(f"{path}: not readable as JSON: {reason}") from None
     if not isinstance(value, dict):
         raise CheckpointError(f"{path}: expected a JSON object, found {type(value).__name__}")

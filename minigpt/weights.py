@@ -1,13 +1,11 @@
 """A model as files: a folder with config.json and model.safetensors, as Hugging Face's GPT-2 has."""
 
-from pathlib import Path
-
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from minigpt.arrays import Flat, dtype_of
 from minigpt.config import GPTConfig
-from minigpt.disk import flush, read_json, write_json
+from minigpt.disk import as_path, flush, read_json, write_json
 from minigpt.door import checked_params, dtype_of_params
 from minigpt.errors import CheckpointError, ConfigError
 from minigpt.model import param_shapes
@@ -28,7 +26,7 @@ def load_weights(path, dtype=None):
 
     dtype: None keeps the file's precision. Raises CheckpointError, also where there is nothing.
     """
-    path = Path(path)
+    path = as_path(path)
     words = read_json(path / "config.json")
     try:
         config = GPTConfig(**{field: words[key] for field, key in HUB_KEYS.items()})
@@ -47,13 +45,13 @@ def save_weights(path, config, params, format="safetensors"):
     if format not in FORMATS:
         raise ConfigError(f"format must be one of {', '.join(FORMATS)}: found {format!r}")
     params = checked_params(config, params)
-    path = Path(path)
+    path = as_path(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
         write_json(path / "config.json", hub_config(config))
         write_tensors(path / "model.safetensors", params, {"format": "pt"})  # transformers asks for this word
         flush(path)
-    except (OSError, SafetensorError) as reason:
+    except (OSError, ValueError, SafetensorError) as reason:
         raise CheckpointError(f"{path}: cannot be written: {reason}") from None
 
 

@@ -224,6 +224,11 @@ def test_unknown_words_are_named(params):
         minigpt.init_params(CONFIG, dtype="float16")
     with pytest.raises(minigpt.ConfigError, match=r"config must be a minigpt.GPTConfig: found dict"):
         minigpt.logits({"n_layer": 2}, params, TOKENS)
+    with pytest.raises(minigpt.ConfigError, match=r"config must be a minigpt.GPTConfig: found NoneType"):
+        minigpt.init_params(None)
+    for seed in (-1, 1.5, "a"):
+        with pytest.raises(minigpt.ConfigError, match="seed must be"):
+            minigpt.init_params(CONFIG, seed=seed)
     with pytest.raises(minigpt.ConfigError, match="threads must be between 1"):
         minigpt.Trainer(CONFIG, minigpt.init_params(CONFIG), threads=0)
 

@@ -123,10 +123,12 @@ def test_a_checkpoint_comes_back_bit_for_bit(tmp_path, tokenizer, dtype):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"step": "7"}, "step must be of type int: found '7'"),
-        ({"settings": None}, "settings must be of type dict: found None"),
+        ({"step": "7"}, "step must be a count: found '7'"),
+        ({"settings": None}, "settings must be an object: found None"),
+        ({"step": -1}, "step must be a count: found -1"),
+        ({"updates": 1.0}, "updates must be a count: found 1.0"),
         ({"files": {}}, "no size and SHA-256 of config.json, model.safetensors"),
-        ({"files": []}, "files must be of type dict"),
+        ({"files": []}, "files must be an object"),
     ],
 )
 def test_a_state_json_that_says_something_else_is_named(tmp_path, tokenizer, change, message):
@@ -134,6 +136,21 @@ def test_a_state_json_that_says_something_else_is_named(tmp_path, tokenizer, cha
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(minigpt.CheckpointError, match=message):
         checkpoint.load(path.parent)
+
+
+def test_json_too_deep_to_read_is_named(tmp_path, tokenizer):
+    path = checkpoint.save(tmp_path, CONFIG, some_state(), SETTINGS, tokenizer) / "state.json"
+    path.write_text("[" * 100_000)
+    with pytest.raises(minigpt.CheckpointError, match=r"state.json: not readable as JSON"):
+        checkpoint.load(path.parent)
+
+
+@pytest.mark.parametrize("path", [None, 3, "nul\0"])
+def test_what_is_no_path_is_named(path):
+    with pytest.raises(minigpt.CheckpointError):
+        minigpt.load_weights(path)
+    with pytest.raises(minigpt.CheckpointError):
+        minigpt.save_weights(path, CONFIG, minigpt.init_params(CONFIG))
 
 
 def test_a_place_that_cannot_be_written_to_is_named(tmp_path):
