@@ -39,11 +39,13 @@ def save(out, config, state, settings, tokenizer, keep=3):
     tokenizer.save(folder / TOKENIZER)
     write_state(folder, state, settings)
 
-    shutil.rmtree(final, ignore_errors=True)  # an earlier attempt at this very step
+    older = final.with_name(f".{final.name}.{os.getpid()}.old.tmp")
+    if final.exists():  # an earlier save of this very step: gone only once its successor has its name
+        final.rename(older)
     folder.rename(final)
     flush(final.parent)
-    for old in checkpoints(out)[:-keep]:
-        shutil.rmtree(old)
+    for old in [*checkpoints(out)[:-keep], *leftovers(out)]:
+        shutil.rmtree(old, ignore_errors=True)
     return final
 
 
@@ -92,6 +94,11 @@ def packed_moment(path, params, tensors, moment):
                 f"found {'no such tensor' if array is None else array.shape}"
             )
     return Flat.pack(arrays, params.buffer.dtype).buffer
+
+
+def leftovers(out):
+    """Temporary folders, of this save or of a run that was killed in one; one run at a time uses a folder."""
+    return list(Path(out).glob(".step_*.tmp"))
 
 
 def checkpoints(out):

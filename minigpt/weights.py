@@ -1,5 +1,6 @@
 """A model as files: a folder with config.json and model.safetensors, as Hugging Face's GPT-2 has."""
 
+import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
@@ -83,7 +84,8 @@ def read_tensors(path):
 def write_tensors(path, arrays, metadata=None):
     """A safetensors file of named arrays, flushed to a temporary name and renamed."""
     temporary = path.with_name(f".{path.name}.tmp")
-    save_file(dict(arrays), temporary, metadata)
+    # safetensors writes an array's memory as it lies there, so views must be laid out first
+    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary, metadata)
     temporary.chmod(0o644)  # safetensors writes 0o600; weights are there to be shared
     flush(temporary)
     temporary.replace(path)

@@ -37,6 +37,18 @@ def test_weights_come_back_bit_for_bit(tmp_path, dtype):
     assert list(found) == list(params)
 
 
+def spread(array):
+    """The same values in every second place of a larger array."""
+    return np.repeat(array, 2, axis=-1)[..., ::2]
+
+
+@pytest.mark.parametrize("view", [np.asfortranarray, spread, lambda a: a[::-1].copy()[::-1]])
+def test_views_are_written_by_value(tmp_path, view):
+    params = minigpt.init_params(CONFIG)
+    minigpt.save_weights(tmp_path, CONFIG, {name: view(param) for name, param in params.items()})
+    assert minigpt.load_weights(tmp_path)[1].buffer.tobytes() == params.buffer.tobytes()
+
+
 def test_weights_are_rounded_when_asked(tmp_path):
     params = minigpt.init_params(CONFIG, dtype="float64")
     minigpt.save_weights(tmp_path, CONFIG, params)
