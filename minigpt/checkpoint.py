@@ -39,9 +39,11 @@ def save(out, config, state, settings, tokenizer, keep=3):
     tokenizer.save(folder / TOKENIZER)
     write_state(folder, state, settings)
 
-    older = final.with_name(f".{final.name}.{os.getpid()}.old.tmp")
-    if final.exists():  # an earlier save of this very step: gone only once its successor has its name
-        final.rename(older)
+    if is_same(final, folder):  # saved already, by a run that was stopped here: leave it alone
+        shutil.rmtree(folder)
+        return final
+    if final.exists():  # damaged, or of another run
+        final.rename(final.with_name(f".{final.name}.{os.getpid()}.old.tmp"))
     folder.rename(final)
     flush(final.parent)
     for old in [*checkpoints(out)[:-keep], *leftovers(out)]:
@@ -65,6 +67,24 @@ def load(path):
     Raises CheckpointError with the file that is missing or damaged.
     """
     path = Path(path)
+    record = checked_record(path)
+    config, params = load_weights(path)
+    tensors = read_tensors(path / "optimizer.safetensors")
+    moments = {m: packed_moment(path, params, tensors, m) for m in MOMENTS}
+    state = new_state(params)._replace(step=record["step"], updates=record["updates"], **moments)
+    return config, state, record["settings"]
+
+
+def is_same(one, other):
+    """Whether two checkpoints are both sound and hold the same."""
+    try:
+        return checked_record(one) == checked_record(other)
+    except CheckpointError:
+        return False
+
+
+def checked_record(path):
+    """What state.json says, after checking every file that it vouches for."""
     record = read_json(path / "state.json")
     for key, kind in RECORD.items():
         if type(record.get(key)) is not kind or (kind is int and record[key] < 0):
@@ -77,11 +97,7 @@ def load(path):
         found = describe(path / name) if (path / name).is_file() else "no such file"
         if found != expected:
             raise CheckpointError(f"{path / name} is damaged: expected {expected}, found {found}")
-    config, params = load_weights(path)
-    tensors = read_tensors(path / "optimizer.safetensors")
-    moments = {m: packed_moment(path, params, tensors, m) for m in MOMENTS}
-    state = new_state(params)._replace(step=record["step"], updates=record["updates"], **moments)
-    return config, state, record["settings"]
+    return record
 
 
 def packed_moment(path, params, tensors, moment):

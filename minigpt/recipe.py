@@ -103,6 +103,8 @@ def resolved(recipe):
     preset = PRESET_RECIPES[recipe.preset] | {"out": f"runs/{recipe.preset}"}
     gaps = {name: value for name, value in preset.items() if getattr(recipe, name) is None}
     recipe = dataclasses.replace(recipe, **gaps)
+    if not recipe.out:
+        raise ConfigError("out must name a folder: found an empty name")
     model_config(recipe)
     optimizer_config(recipe)
     for name in ("batch_size", "tokens_per_step", "checkpoint_every"):

@@ -40,6 +40,9 @@ def move_aside(out):
     """Rename an older run's folder, so that a new run may take its place and nothing is lost."""
     if not any(out.iterdir()):
         return
+    if not (out / "main.log").exists() and not checkpoint.checkpoints(out):
+        raise ConfigError(f"out: {out} holds something, but no run: give another --out")
+    out = out.resolve()
     number = 1
     while (aside := out.with_name(f"{out.name}.{number}")).exists():
         number += 1

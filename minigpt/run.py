@@ -187,7 +187,8 @@ def loop(training, stop):
         rejected = 0 if training.step() else rejected + 1
         if rejected == REJECTED_IN_A_ROW:
             raise NumericsError(
-                f"{rejected} steps in a row were rejected: try a lower --lr; saved {training.save()}"
+                f"{rejected} steps in a row were rejected, nothing was saved since the last checkpoint: "
+                f"start anew with --resume never and a lower --lr"
             )
         step, last = training.trainer.state.step, training.trainer.state.step == recipe.steps
         if due(step, recipe.sample_every) or (last and recipe.sample_every):

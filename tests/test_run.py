@@ -162,6 +162,14 @@ def test_resume_never_moves_the_older_run_aside(whole_run, data, tmp_path):
     assert metrics(out)[0].keys() == metrics(tmp_path / "run.1")[0].keys() == {1, 2}
 
 
+def test_resume_never_leaves_a_folder_that_is_no_run_alone(data, tmp_path):
+    (tmp_path / "photo.jpg").write_bytes(b"")
+    code, _, err = finished(train(data, tmp_path, "--resume", "never"))
+    assert code == 2
+    assert "holds something, but no run" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["photo.jpg"]
+
+
 def test_resume_from_a_named_checkpoint(whole_run, data, tmp_path):
     source = whole_run[0] / "step_00000006"
     code, printed, _ = finished(train(data, tmp_path / "branch", "--resume", source))
@@ -213,6 +221,7 @@ BAD = {
     ),
     "huge": (["--n-layer", "1000000000"], "minigpt: n_layer must be between 1 and 10000"),
     "no place": (["--out", "/proc/nowhere"], "minigpt: .*No such file or directory: '/proc/nowhere'"),
+    "no name": (["--out", ""], "minigpt: out must name a folder"),
     "threads": (["--threads", "0"], "minigpt: threads must be between 1"),
 }
 

@@ -171,6 +171,17 @@ def test_a_place_that_cannot_be_written_to_is_named(tmp_path):
         minigpt.save_weights(tmp_path / "file", CONFIG, minigpt.init_params(CONFIG))
 
 
+def test_saving_a_step_again_leaves_a_sound_checkpoint_alone_and_replaces_a_damaged_one(tmp_path, tokenizer):
+    folder = checkpoint.save(tmp_path, CONFIG, some_state(), SETTINGS, tokenizer)
+    before = folder.stat().st_ino
+    assert checkpoint.save(tmp_path, CONFIG, some_state(), SETTINGS, tokenizer).stat().st_ino == before
+    (folder / "model.safetensors").write_bytes(b"")
+    (tmp_path / ".step_00000003.1.tmp").mkdir()  # of a run that was killed while it saved
+    assert checkpoint.save(tmp_path, CONFIG, some_state(), SETTINGS, tokenizer).stat().st_ino != before
+    assert checkpoint.load(folder)[1].step == 7
+    assert [path.name for path in tmp_path.iterdir()] == ["step_00000007"]
+
+
 def test_the_newest_checkpoints_are_kept(tmp_path, tokenizer):
     for step in (1, 2, 10, 3):
         checkpoint.save(tmp_path, CONFIG, some_state(step), SETTINGS, tokenizer, keep=2)
