@@ -47,9 +47,9 @@ def window_count(n_ids, context):
 
 
 def ordered_windows(ids, context, every=1):
-    """Every token but the first as a target exactly once, in order: what validation reads.
+    """Windows side by side, every token but the first a target of exactly one: what validation reads.
 
-    The last window is filled up with token 0 and ignored targets. every: keep each so-manieth window only.
+    The last window is filled up with token 0 and ignored targets. every=n keeps each n-th window only.
 
     ids (M) -> tokens (B, T), targets (B, T)
     """

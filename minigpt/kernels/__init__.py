@@ -1,8 +1,8 @@
 """Ops tables: which function does each operation. The reference is ops/ and optim themselves.
 
 A fast table is the reference with some entries replaced by kernels of the same name and signature, so
-the model never knows which it runs on. tests/kernels checks every entry of every table against the
-reference, within a bound derived from the number format.
+the model never knows which it runs on. tests/reference/test_scalar.py holds every table to the same scalar
+programs, within a bound that these derive.
 """
 
 import contextlib

@@ -1,9 +1,14 @@
 """What holds of the CPU kernels beside their values, which tests/reference/test_scalar.py compares."""
 
 import inspect
+import os
+import subprocess
+import sys
+import threading
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 
 import minigpt
 from minigpt import ops, optim
@@ -66,6 +71,47 @@ def test_the_optimizer_writes_over_what_it_was_given():
     rest = {"step": 1, "scale": 1.0, "n_decayed": 5, "lr": 0.1, "betas": (0.9, 0.95), "eps": 1e-8}
     found = cpu_table(2).adamw(*arrays, **rest, weight_decay=0.1)
     assert all(a is b for a, b in zip(found, (arrays[0], arrays[2], arrays[3]), strict=True))
+
+
+def blas_threads():
+    return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+
+def test_blas_has_its_threads_back_after_trainers_ran_side_by_side():
+    before = blas_threads()
+    tokens, targets = batch(2, 100)
+    trainers = [minigpt.Trainer(CONFIG, far_from_init("float32"), threads=2) for _ in range(3)]
+
+    def train(trainer):
+        for _ in range(4):
+            trainer.step(tokens, targets)
+
+    work = [threading.Thread(target=train, args=[trainer]) for trainer in trainers]
+    for thread in work:
+        thread.start()
+    for thread in work:
+        thread.join()
+    assert blas_threads() == before
+    assert len({trainer.params.buffer.tobytes() for trainer in trainers}) == 1
+
+
+FORK = """
+import os, sys, numpy as np, minigpt
+config = minigpt.GPTConfig(n_layer=1, n_head=2, n_embd=64, n_ctx=64, n_vocab=2048)
+trainer = minigpt.Trainer(config, minigpt.init_params(config), threads=2)
+tokens = np.zeros((32, 64), int)
+trainer.step(tokens, tokens)
+child = os.fork()
+loss = trainer.step(tokens, tokens)
+if child == 0:
+    os._exit(0 if np.isfinite(loss) else 1)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_trainer_goes_on_in_a_forked_child():
+    assert subprocess.run([sys.executable, "-c", FORK], timeout=60, check=False).returncode == 0
 
 
 def test_an_error_in_any_thread_comes_out():

@@ -1,6 +1,8 @@
 """Threads that share one operation, and the cores there are for them."""
 
 import os
+import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
@@ -19,17 +21,55 @@ def available_cores():
     return os.cpu_count() or 1
 
 
+class SingleBlas:
+    """BLAS at one thread while anybody is inside, in any thread; the last to leave restores what was."""
+
+    def __init__(self):
+        self._lock, self._inside, self._blas = threading.Lock(), 0, None
+
+    def __enter__(self):
+        with self._lock:
+            if self._inside == 0:
+                self._blas = self._blas or ThreadpoolController()
+                self._limit = self._blas.limit(limits=1, user_api="blas")
+            self._inside += 1
+
+    def __exit__(self, *exception):
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._limit.restore_original_limits()
+
+
+SINGLE_BLAS = SingleBlas()
+TEAMS = weakref.WeakSet()
+
+
+def start_again():
+    """Give every team new threads: a forked child has none of its parent's, and would wait for them forever."""
+    for team in TEAMS:
+        team.start()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=start_again)
+
+
 class Team:
     """Runs a job on slices of a range, one slice a thread; the calling thread takes the first."""
 
     def __init__(self, size):
         self.size = size
-        self._pool = ThreadPoolExecutor(max(1, size - 1), "minigpt")  # starts threads when they are needed
-        self._blas = ThreadpoolController()
+        self.start()
+        TEAMS.add(self)
+
+    def start(self):
+        """A new pool, which starts its threads when they are needed."""
+        self._pool = ThreadPoolExecutor(max(1, self.size - 1), "minigpt")
 
     def session(self):
         """A context with BLAS at one thread: its own threads would fight with these for the cores."""
-        return self._blas.limit(limits=1, user_api="blas")
+        return SINGLE_BLAS
 
     def split(self, job, n, width):
         """job(slice) over n rows of `width` elements, one slice a thread; few elements stay with one."""
@@ -57,7 +97,7 @@ class Team:
                 future.result()
 
 
-def blocks(rows, width, itemsize=4):
-    """Slices of a slice of rows, each of about BLOCK_BYTES when a row has `width` elements."""
-    step = max(1, BLOCK_BYTES // (itemsize * width))
+def blocks(rows, width):
+    """Slices of a slice of rows, each of about BLOCK_BYTES when a row has `width` float32 elements."""
+    step = max(1, BLOCK_BYTES // (4 * width))
     return [slice(i, min(i + step, rows.stop)) for i in range(rows.start, rows.stop, step)]
