@@ -46,7 +46,7 @@ TEAMS = weakref.WeakSet()
 
 
 def start_again():
-    """Give every team new threads: a forked child has none of its parent's, and would wait for them forever."""
+    """Give every team new threads: a forked child has none of its parent's, and would wait for them."""
     for team in TEAMS:
         team.start()
 
