@@ -1,14 +1,18 @@
 """Every arrow line in a docstring is what happens, on one training step whose letters are all different."""
 
+import functools
 import inspect
 
 import numpy as np
 import pytest
 
-from minigpt import model, ops, optim, train
+from minigpt import api, data, model, ops, optim, train
 from minigpt.comm import Alone
 from minigpt.config import GPTConfig, OptimizerConfig
+from minigpt.kernels import cpu
+from minigpt.kernels.cpu.team import Team
 from minigpt.ops import attention
+from minigpt.sample import Choice
 from tests.support.shapes import ShapeError, arrow_line, held_to_its_arrow_line
 from tests.support.tables import reference_table
 
@@ -62,6 +66,32 @@ def test_every_arrow_line_is_what_happens_in_a_step(monkeypatch):
     state = train.new_state(params)
     train.train_step(CONFIG, OptimizerConfig(), table, Alone(), state, [(tokens, targets)])
     assert seen == {function.__name__ for function in DOCUMENTED}
+
+
+def test_every_arrow_line_of_the_kernels_is_what_happens_in_a_step():
+    params = model.init_params(CONFIG)
+    letters, seen = LETTERS | {"P": params.buffer.size}, set()
+    team = Team(2)
+    held = {
+        name: functools.partial(held_to_its_arrow_line(kernel, letters, seen), team=team)
+        for name, kernel in cpu.KERNELS.items()
+    }
+    tokens, targets = np.random.default_rng(0).integers(0, CONFIG.n_vocab, (2, B, T))
+    state = train.new_state(params)
+    train.train_step(CONFIG, OptimizerConfig(), reference_table(**held), Alone(), state, [(tokens, targets)])
+    assert seen == set(cpu.KERNELS)
+
+
+def test_arrow_lines_of_data_and_api_are_what_happens():
+    letters, seen = {"B": 3, "T": T, "V": 13, "M": 100}, set()
+    ids, params = np.arange(100) % 13, model.init_params(CONFIG)
+    shape = {"seed": 0, "context": T, "batch_size": 3, "rows_per_step": 6}
+    tokens, _ = held_to_its_arrow_line(data.batch, letters, seen)(ids, 0, 1, **shape)
+    held_to_its_arrow_line(api.logits, letters, seen)(CONFIG, params, tokens)
+    held_to_its_arrow_line(data.ordered_windows, {"T": T, "M": 100}, seen)(ids, T)
+    held_to_its_arrow_line(Choice.probs, letters, seen)(Choice(1.0), np.zeros(13))
+    held_to_its_arrow_line(Choice.nucleus, letters, seen)(Choice(1.0, top_p=0.5), np.ones(13) / 13)
+    assert seen == {"batch", "logits", "ordered_windows", "probs", "nucleus"}
 
 
 def with_docstring(function, docstring):

@@ -30,7 +30,7 @@ def cross_entropy_forward(logits, targets, *, team):
             x[hit] -= share[block]
 
     team.split(job, *rows.shape)
-    return losses.sum(), logits
+    return losses.sum(), (logits,)
 
 
 def cross_entropy_backward(dloss, cache, *, team):
@@ -38,8 +38,9 @@ def cross_entropy_backward(dloss, cache, *, team):
 
     dloss () -> dlogits (B, T, V)
     """
+    (dlogits,) = cache
     if dloss != 1:
-        rows = cache.reshape(-1, cache.shape[-1])
+        rows = dlogits.reshape(-1, dlogits.shape[-1])
         factor = rows.dtype.type(dloss)
         team.split(lambda share: np.multiply(rows[share], factor, out=rows[share]), *rows.shape)
-    return cache
+    return dlogits
