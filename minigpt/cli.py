@@ -20,10 +20,10 @@ class Sample:
     """The text to continue. Empty: the beginning of a document."""
     max_new_tokens: int = 100
     """Tokens to write."""
-    temperature: float = 0.8
+    temperature: float = 0.7
     """0: always the likeliest token; 1: as the model says; between: bolder than 0, safer than 1."""
-    top_k: int | None = None
-    """Choose among so many likeliest tokens only."""
+    top_k: int = 50
+    """Choose among so many likeliest tokens: the others, each unlikely, are many together. 0: among all."""
     top_p: float | None = None
     """Choose among the likeliest tokens that reach this probability together."""
     seed: int = 0

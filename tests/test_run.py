@@ -191,9 +191,14 @@ def test_a_damaged_checkpoint_is_named(data, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_run_that_diverges_stops_with_exit_code_1_and_finite_weights(data, tmp_path):
-    code, printed, err = finished(train(data, tmp_path / "run", "--lr", "1e20", "--warmup", "0"))
+def test_a_run_that_diverges_stops_with_exit_code_1_and_saves_nothing_more(data, tmp_path):
+    out = tmp_path / "run"
+    bad = ("--lr", "1e20", "--warmup", "0", "--sample-every", "0", "--checkpoint-every", "1")
+    code, printed, err = finished(train(data, out, *bad, "--tokens-per-step", "32"))
     assert code == 1
+    kept = [int(path.name.removeprefix("step_")) for path in out.glob("step_*")]
+    rejected = [int(step) for step in re.findall(r"step (\d+) rejected", printed)]
+    assert max(kept) < rejected[-1]
     assert "minigpt: 3 steps in a row were rejected" in err
     assert printed.count("rejected, no weight has changed") == 3
 
