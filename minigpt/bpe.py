@@ -1,7 +1,8 @@
 """Byte-pair encoding of lists of ids (Sennrich et al. 2016, arXiv:1508.07909).
 
-learn() finds merges in words; apply() uses them on one. A merge is a pair of ids that becomes a new id: ids
-below 256 are bytes, 256 is the first merge, and so on. Where words begin and end is the tokenizer's business.
+learn() finds merges in words; steps() shows how they are used on one, apply() does it fast. A merge is a pair
+of ids that becomes a new id: ids below 256 are bytes, 256 is the first merge, and so on. Where words begin
+and end is the tokenizer's business.
 """
 
 import heapq
@@ -98,10 +99,22 @@ class Corpus:
             heapq.heappush(self.queue, (-self.pair_counts[pair], pair))
 
 
-def apply(ids, merges):
+def steps(ids, merges):
     """Merge the pair that was learned first, wherever it is; then the first of what is left; until none is.
 
-    merges maps pairs to ids, earlier merges to smaller ones.
+    Yields each merged pair, and the ids after it. merges maps pairs to ids, earlier merges to smaller ones.
+
+    ids=[1, 2, 2, 1, 2, 3], merges={(1, 2): 256, (256, 3): 257} -> (1, 2), [256, 2, 256, 3]
+                                                                   (256, 3), [256, 2, 257]
+    """
+    while known := [pair for pair in pairwise(ids) if pair in merges]:
+        first = min(known, key=merges.get)
+        ids = merge(ids, first, merges[first])
+        yield first, ids
+
+
+def apply(ids, merges):
+    """The ids after the last of steps(), in time that grows with their number and not with its square.
 
     ids=[1, 2, 2, 1, 2, 3], merges={(1, 2): 256, (256, 3): 257, (2, 2): 258} -> [256, 2, 257]
 

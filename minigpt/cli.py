@@ -15,7 +15,7 @@ class Sample:
     """Let a trained model continue a text."""
 
     weights: str
-    """A folder with config.json, model.safetensors and tokenizer.bpe: a run's step_... folder."""
+    """A folder with config.json, model.safetensors and a tokenizer: a run's step_... folder."""
     prompt: str = ""
     """The text to continue. Empty: the beginning of a document."""
     max_new_tokens: int = 100

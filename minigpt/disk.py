@@ -5,7 +5,7 @@ import json
 import os
 from pathlib import Path
 
-from minigpt.errors import CheckpointError
+from minigpt.errors import CheckpointError, DataError
 
 
 def as_path(path):
@@ -29,6 +29,20 @@ def flush(path):
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def replace_file(path, content):
+    """Put a file in place of what is there, in one step and only once the disk has it."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as reason:
+        temporary.unlink(missing_ok=True)
+        raise DataError(f"{path}: not writable: {reason.strerror}") from None
 
 
 def write_json(path, value):

@@ -1,56 +1,60 @@
-"""GPT-2's tokenizer: text is cut into pieces, each piece's UTF-8 bytes are merged (bpe.py), tokens have ids.
+"""GPT-2's tokenizer: text is cut into pieces (pieces.py), bytes in each are merged (bpe.py), tokens have ids.
 
-The ids, in order: the 256 bytes, one for each merge, <|endoftext|>. So a tokenizer is its list of merges.
+A tokenizer is its list of merges. The ids, in order: the 256 bytes, one for each merge, <|endoftext|>. Other
+people's files may number the same tokens in another way (`ids`) and name other special tokens.
 
-encode never gives <|endoftext|>: in a text these characters are text. Whoever joins texts puts `eot` between.
-There are no other special tokens, and no other way to cut text into pieces than GPT-2's.
+A special token never comes from plain text: in a text, the characters <|endoftext|> are characters. Whoever
+joins texts puts `eot` between, or asks encode for special tokens by name.
 """
 
-import hashlib
-import operator
-import os
+import re
 from collections import Counter
+from functools import cached_property
 from itertools import chain
-from pathlib import Path
 
-import regex
+import numpy as np
 
-from minigpt import bpe
+from minigpt import bpe, gpt2, vocabularies
+from minigpt.bulk import BulkEncoder, all_reachable
 from minigpt.errors import DataError
+from minigpt.pieces import cut
+from minigpt.symbols import BYTE_IDS, BYTES
+from minigpt.token_checks import (
+    checked_ids,
+    checked_merges,
+    checked_numbering,
+    checked_size,
+    checked_special,
+    checked_text,
+)
+from minigpt.vocabularies.merges_file import parse_merges
 
-# Merges stay within a piece, so that no token holds the end of one word and the beginning of the next.
-# openai/gpt-2, src/encoder.py
-PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-PIECE = regex.compile(PATTERN)
 END_OF_TEXT = "<|endoftext|>"
-
-# GPT-2 shows a byte as one visible character: the 188 bytes that are visible in Latin-1 as themselves, the
-# other 68 as U+0100 and on. Its byte tokens are in the order of these characters.
-# openai/gpt-2, src/encoder.py, bytes_to_unicode()
-VISIBLE = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-BYTES = bytes(VISIBLE + [byte for byte in range(256) if byte not in VISIBLE])  # id -> byte
-BYTE_IDS = bytes(BYTES.index(byte) for byte in range(256))  # byte -> id
-SYMBOLS = [chr(code) for code in [*VISIBLE, *range(256, 256 + 68)]]  # id -> visible character
-SYMBOL_OF_BYTE = dict(zip(BYTES, SYMBOLS, strict=True))
 SMALLEST = len(BYTES) + 1  # a vocabulary of bytes and <|endoftext|>
-
-TOKENIZER = "tokenizer.bpe"  # the name of a saved tokenizer in a checkpoint's folder
-FORMAT = "#minigpt-bpe version: 1 "  # the beginning of its first line
+TOKENIZER = "tokenizer.json"  # the name of a saved tokenizer in a checkpoint's folder
+BULK = 2**18  # characters from which on a text is worth the bulk encoder
 
 
 class Tokenizer:
-    """Text to ids and back. Tokenizer.train or Tokenizer.load makes one.
+    """Text to ids and back. Tokenizer.gpt2, Tokenizer.train or Tokenizer.load makes one.
 
-    merges: pairs of ids, in the order they were learned. tokens: the bytes of every id.
+    merges: pairs of tokens, in the order they were learned; a token is its place among bytes and merges.
+    ids: the id of each of these tokens; None: its place. special: special tokens, text -> id; None:
+    <|endoftext|>, the last id. tokens: the bytes of every id.
     """
 
-    def __init__(self, merges):
-        self.merges = list(merges)
-        self.tokens = [bytes([byte]) for byte in BYTES]
-        for left, right in self.merges:
-            self.tokens.append(self.tokens[left] + self.tokens[right])
-        self.tokens.append(END_OF_TEXT.encode())
-        self._encoded = EncodedPieces(self.merges)
+    def __init__(self, merges, ids=None, special=None):
+        self.merges, parts = checked_merges(merges)
+        n = len(parts)
+        self.special = {END_OF_TEXT: n} if special is None else dict(special)
+        self.ids = list(range(n)) if ids is None else list(ids)
+        checked_numbering(self.ids, self.special, n)
+        of_id = dict(zip(self.ids, parts, strict=True)) | {
+            id: text.encode() for text, id in self.special.items()
+        }
+        self.tokens = [of_id[id] for id in range(len(of_id))]
+        self._encoded = EncodedPieces(self.merges, self.ids)
+        self._is_sound = False
 
     @property
     def n_vocab(self):
@@ -59,8 +63,19 @@ class Tokenizer:
 
     @property
     def eot(self):
-        """The id of <|endoftext|>: the last."""
-        return self.n_vocab - 1
+        """The id of <|endoftext|>, or of the only special token: the one that stands between documents."""
+        return self.special.get(END_OF_TEXT, next(iter(self.special.values())))
+
+    @property
+    def dtype(self):
+        """The smallest type for arrays of ids: uint16 up to 65,536 of them, else uint32."""
+        return np.dtype(np.uint16 if self.n_vocab <= 2**16 else np.uint32)
+
+    @classmethod
+    def gpt2(cls):
+        """GPT-2's tokenizer, with its 50,257 ids."""
+        lines = gpt2.read("vocab.bpe").split("\n")
+        return cls(parse_merges(lines[1:-1], "vocab.bpe"))._known_to_be_sound()
 
     @classmethod
     def train(cls, texts, n_vocab):
@@ -69,14 +84,30 @@ class Tokenizer:
         Nothing is left to chance, and the order of the texts does not matter: see bpe.learn for ties. Texts
         in which no pair of tokens is left that occurs twice give fewer ids: ask the result for its n_vocab.
         """
-        n_merges = checked_size(n_vocab) - SMALLEST
+        n_merges = checked_size(n_vocab, SMALLEST) - SMALLEST
         words = {tuple(byte_ids(piece)): count for piece, count in count_pieces(texts).items()}
-        return cls(bpe.learn(words, n_merges))
+        return cls(bpe.learn(words, n_merges))._known_to_be_sound()
 
-    def encode(self, text):
-        """The ids of a str. A lone surrogate, which UTF-8 cannot express, is encoded as U+FFFD."""
-        pieces = PIECE.findall(checked_text(text, "text"))
-        return list(chain.from_iterable(map(self._encoded.__getitem__, pieces)))
+    def encode(self, text, special=(), fast=None):
+        """The ids of a str. A lone surrogate, which UTF-8 cannot express, is encoded as U+FFFD.
+
+        special: texts of special tokens to be found in the text, or "all"; elsewhere they are plain text.
+        fast: True encodes by tiktoken, False as it stands in bpe.py, None decides by length; all agree.
+        """
+        text, special = checked_text(text, "text"), checked_special(special, self.special)
+        if special:
+            return self._encode_around(special, text, fast)
+        if fast or (fast is None and len(text) >= BULK):
+            ids = self._bulk.encode(text)
+            if ids is not None:
+                return ids.tolist()
+        return list(chain.from_iterable(map(self._encoded.__getitem__, cut(text))))
+
+    def encode_array(self, text):
+        """The ids of a str as an array, made in the fastest way there is."""
+        text = checked_text(text, "text")
+        ids = self._bulk.encode(text)
+        return np.array(self.encode(text, fast=False) if ids is None else ids, self.dtype)
 
     def decode(self, ids):
         """The text of a sequence of ids, or of a 1-D integer array; invalid UTF-8 becomes U+FFFD."""
@@ -87,24 +118,38 @@ class Tokenizer:
         return b"".join([self.tokens[token] for token in checked_ids(ids, self.n_vocab)])
 
     def save(self, path):
-        """Write the merges to a file, a line each, after a header line; all of it or nothing."""
-        visible = [token.decode("latin-1").translate(SYMBOL_OF_BYTE) for token in self.tokens]
-        lines = [f"{visible[left]} {visible[right]}" for left, right in self.merges]
-        replace_file(Path(path), "".join(f"{line}\n" for line in [header_of(lines), *lines]).encode())
+        """Write the tokenizer to a file, all of it or nothing.
+
+        The name decides: .json is the Hugging Face format, .tiktoken a file of ranks, all else a readable
+        list of merges. Raises DataError where the format cannot express this tokenizer.
+        """
+        vocabularies.write(self, path)
 
     @classmethod
     def load(cls, path):
-        """Read a file that save wrote. DataError if it is missing or differs in any way."""
-        header, *lines = read_lines(path)
-        if not header.startswith(FORMAT):
-            raise DataError(f"{path}, line 1: expected {FORMAT!r}..., found {header[:80]!r}")
-        merges = parse_merges(lines, path)
-        if header != header_of(lines):
-            raise DataError(
-                f"{path}: line 1 does not fit the lines below, some of which are missing or changed: "
-                f"expected {header_of(lines)!r}, found {header[:200]!r}"
-            )
-        return cls(merges)
+        """Read a tokenizer from a file of any format that save writes, from GPT-2's vocab.bpe, or from a
+        folder that holds one. DataError if it is missing, damaged, or no byte-level BPE as GPT-2's.
+        """
+        return cls(*vocabularies.read(path))
+
+    def _encode_around(self, special, text, fast):
+        """Encode what stands between special tokens."""
+        longest_first = sorted(special, key=len, reverse=True)
+        parts = re.split(f"({'|'.join(map(re.escape, longest_first))})", text)
+        ids = []
+        for plain, token in zip(parts[::2], [*parts[1::2], None], strict=True):
+            ids += self.encode(plain, fast=fast)
+            ids += [self.special[token]] if token else []
+        return ids
+
+    @cached_property
+    def _bulk(self):
+        return BulkEncoder(self, self._is_sound or all_reachable(self.merges))
+
+    def _known_to_be_sound(self):
+        """Spare a vocabulary that was learned as it stands the proof that all its tokens can be reached."""
+        self._is_sound = True
+        return self
 
 
 class EncodedPieces(dict):
@@ -113,18 +158,19 @@ class EncodedPieces(dict):
     LONGEST = 100  # characters; a longer piece seldom comes again
     MOST = 2**18  # pieces, some 100 MB; the frequent ones are met early
 
-    def __init__(self, merges):
+    def __init__(self, merges, ids):
         self.merges = {pair: bpe.FIRST_MERGE + rank for rank, pair in enumerate(merges)}
+        self.ids = ids
 
     def __missing__(self, piece):
-        ids = bpe.apply(byte_ids(piece), self.merges)
+        ids = [self.ids[token] for token in bpe.apply(byte_ids(piece), self.merges)]
         if len(piece) <= self.LONGEST and len(self) < self.MOST:
             self[piece] = ids
         return ids
 
 
 def byte_ids(piece):
-    """The ids of a text's bytes before any merge."""
+    """The tokens of a text's bytes before any merge."""
     return piece.encode().translate(BYTE_IDS)
 
 
@@ -135,95 +181,5 @@ def count_pieces(texts):
         raise DataError(f"texts: expected an iterable of str, found {found}; put a single text into a list")
     counts = Counter()
     for place, text in enumerate(texts):
-        counts.update(PIECE.findall(checked_text(text, f"texts[{place}]")))
+        counts.update(cut(checked_text(text, f"texts[{place}]")))
     return counts
-
-
-def checked_text(text, name):
-    """text with each lone surrogate replaced by U+FFFD, and surrogate pairs joined; DataError if no str."""
-    if not isinstance(text, str):
-        raise DataError(f"{name}: expected a str, found {type(text).__name__}")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", errors="surrogatepass").decode("utf-16", errors="replace")
-    return text
-
-
-def checked_size(n_vocab):
-    """n_vocab as an int, or a DataError."""
-    whole = as_whole(n_vocab)
-    if whole is None or whole < SMALLEST:
-        raise DataError(f"n_vocab: expected an integer of at least {SMALLEST}, found {n_vocab!r}")
-    return whole
-
-
-def checked_ids(ids, n_vocab):
-    """Yield the ids as ints, or raise a DataError that names the first that is not one of n_vocab."""
-    ids = ids.tolist() if hasattr(ids, "tolist") else ids  # arrays are slow to step through
-    if not hasattr(ids, "__iter__"):
-        raise DataError(f"ids: expected a sequence of integers, found {ids!r}")
-    for place, token in enumerate(ids):
-        whole = as_whole(token)
-        if whole is None or not 0 <= whole < n_vocab:
-            raise DataError(f"ids[{place}]: expected an integer from 0 to {n_vocab - 1}, found {token!r}")
-        yield whole
-
-
-def as_whole(value):
-    """value as an int if it is an integer of Python or NumPy, else None. A bool is none."""
-    try:
-        return None if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        return None
-
-
-def parse_merges(lines, path):
-    """The pairs of ids that lines like "Ġ the" name: two tokens known by then, that make an unknown one."""
-    known = {symbol: token for token, symbol in enumerate(SYMBOLS)}
-    merges = []
-    for number, line in enumerate(lines, start=2):  # line 1 is the header
-        left, _, right = line.partition(" ")
-        if left not in known or right not in known or left + right in known:
-            raise DataError(
-                f"{path}, line {number}: expected two tokens from above with a space between, "
-                f"that together make a new one; found {line[:80]!r}"
-            )
-        merges.append((known[left], known[right]))
-        known[left + right] = len(known)
-    return merges
-
-
-def header_of(lines):
-    """The first line of a saved tokenizer whose other lines these are."""
-    content = "".join(f"{line}\n" for line in lines)
-    return f"{FORMAT}merges: {len(lines)} sha256: {hashlib.sha256(content.encode()).hexdigest()}"
-
-
-def read_lines(path):
-    """The lines of a UTF-8 file, at least one, each ended by a newline."""
-    try:
-        *lines, rest = Path(path).read_bytes().decode().split("\n")
-    except OSError as reason:
-        raise DataError(f"{path}: expected a saved tokenizer: {reason.strerror}") from None
-    except UnicodeDecodeError as reason:
-        number = reason.object.count(b"\n", 0, reason.start) + 1
-        raise DataError(f"{path}, line {number}: expected UTF-8: {reason.reason}") from None
-    if rest or not lines:
-        number, found = len(lines) + 1, rest[:80]
-        raise DataError(f"{path}, line {number}: expected a newline at its end, found only {found!r}")
-    return lines
-
-
-def replace_file(path, content):
-    """Put a file in place of what is there, in one step and only once the disk has it."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as reason:
-        temporary.unlink(missing_ok=True)
-        raise DataError(f"{path}: not writable: {reason.strerror}") from None

@@ -1,0 +1,66 @@
+"""Tokenizers as files: minigpt's own list of merges, GPT-2's vocab.bpe, tiktoken's ranks, tokenizer.json.
+
+A tokenizer read from a file is (merges, ids, special), the arguments of Tokenizer.
+"""
+
+from pathlib import Path
+
+from minigpt.errors import DataError
+from minigpt.vocabularies import hugging_face, merges_file, rank_file
+
+IN_A_FOLDER = ("tokenizer.json", "tokenizer.bpe", "vocab.bpe")  # the first of these that is there is read
+WRITERS = {".json": hugging_face.write, ".tiktoken": rank_file.write}
+
+
+def read(path):
+    """(merges, ids, special) of a file, whose first bytes tell its format, or of the file in a folder."""
+    path = file_of(path)
+    content = read_bytes(path)
+    if content.startswith(merges_file.MARK):
+        return merges_file.read(content, path)
+    if content.startswith(merges_file.GPT2_MARK):
+        return merges_file.read_gpt2(content, path)
+    if content.lstrip()[:1] == b"{":
+        return hugging_face.read(content, path)
+    if rank_file.is_line(content.split(b"\n", 1)[0]):
+        return rank_file.read(content, path)
+    raise DataError(
+        f"{path}, line 1: expected {merges_file.MARK.decode()!r}... or {merges_file.GPT2_MARK.decode()!r}... "
+        f"(a list of merges), '{{' (tokenizer.json), or a base64 token and its rank (tiktoken); "
+        f"found {content[:60]!r}"
+    )
+
+
+def write(tokenizer, path):
+    """Write a tokenizer in the format that the name's ending stands for."""
+    path = as_path(path)
+    WRITERS.get(path.suffix, merges_file.write)(tokenizer, path)
+
+
+def file_of(path):
+    """path, or the tokenizer file in the folder that it names."""
+    path = as_path(path)
+    if not path.is_dir():
+        return path
+    for name in IN_A_FOLDER:
+        if (path / name).is_file():
+            return path / name
+    raise DataError(f"{path}: expected a tokenizer in this folder: {', '.join(IN_A_FOLDER)}; found none")
+
+
+def as_path(path):
+    """path as a Path, or a DataError if it can name no file."""
+    try:
+        if "\0" in str(path):
+            raise TypeError
+        return Path(path)
+    except TypeError:
+        raise DataError(f"path: expected the name of a tokenizer's file, found {path!r}") from None
+
+
+def read_bytes(path):
+    """A file's content."""
+    try:
+        return path.read_bytes()
+    except OSError as reason:
+        raise DataError(f"{path}: expected a saved tokenizer: {reason.strerror}") from None
