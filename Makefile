@@ -5,7 +5,7 @@ EXTRAS ?= test
 RUN = $(VENV)/bin
 ARGS ?=
 
-.PHONY: train test check mutants goldens bench clean
+.PHONY: train test check mutants tokenizer-proof goldens bench clean
 
 train: $(VENV)/.run
 	$(RUN)/minigpt train $(ARGS)
@@ -20,6 +20,9 @@ check: $(VENV)/.$(EXTRAS)  # lint, and the tests that start no processes
 
 mutants: $(VENV)/.$(EXTRAS)  # plant a fault in every term of the mathematics; the proofs must find each
 	$(RUN)/python -m tests.mutants
+
+tokenizer-proof: $(VENV)/.proof  # ours is tiktoken's gpt2: every character, every token, 130 MB of text
+	$(RUN)/python -m tests.tokenizer_proof
 
 goldens: $(VENV)/.oracle  # make tests/golden anew from torch
 	$(RUN)/python -m reference.golden
@@ -40,6 +43,10 @@ $(VENV)/.run: $(VENV)/bin/python pyproject.toml
 
 $(VENV)/.$(EXTRAS): $(VENV)/bin/python pyproject.toml
 	$(RUN)/pip install --quiet -e '.[$(EXTRAS)]'
+	touch $@
+
+$(VENV)/.proof: $(VENV)/bin/python pyproject.toml
+	$(RUN)/pip install --quiet -e '.[test,oracle]'
 	touch $@
 
 ifneq ($(EXTRAS),oracle)

@@ -6,6 +6,8 @@ import json
 import platform
 import subprocess
 
+PACKAGES = ("numpy", "torch", "threadpoolctl", "tiktoken")
+
 
 def save_record(folder, name, options, results):
     """Write folder/NAME-DATE-COMMIT.json and return its path."""
@@ -17,7 +19,7 @@ def save_record(folder, name, options, results):
         "commit": commit + ("+" if git("status", "--porcelain", "-uno") else ""),
         "processor": processor(),
         "python": platform.python_version(),
-        "versions": {package: version(package) for package in ("numpy", "torch", "threadpoolctl")},
+        "versions": {package: version(package) for package in PACKAGES},
         "options": options,
         "results": results,
     }

@@ -8,6 +8,7 @@ import tyro
 
 from minigpt.errors import MinigptError, NumericsError
 from minigpt.recipe import Recipe
+from minigpt.tokenize import Tokenize
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,12 +34,17 @@ class Sample:
 Command = (
     Annotated[Recipe, tyro.conf.subcommand("train", description=Recipe.__doc__)]
     | Annotated[Sample, tyro.conf.subcommand("sample", description=Sample.__doc__)]
+    | Annotated[Tokenize, tyro.conf.subcommand("tokenize", description=Tokenize.__doc__)]
 )
+
+
+# --flag alone turns a switch on, and no flag repeats its subcommand's name
+STYLE = (tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
 
 
 def main(arguments=None):
     """Run a command; the exit code: 0 done, 1 failed, 2 bad usage or input, 75 stopped and resumable."""
-    command = tyro.cli(Command, prog="minigpt", args=arguments, config=(tyro.conf.FlagConversionOff,))
+    command = tyro.cli(Command, prog="minigpt", args=arguments, config=STYLE)
     try:
         return ACTIONS[type(command)](command)
     except NumericsError as error:
@@ -63,10 +69,15 @@ def sample(command):
     return write_sample(command)
 
 
+def tokenize(command):
+    """minigpt tokenize."""
+    return command.action.run() or 0
+
+
 def fail(error, code):
     """One line on standard error."""
     print(f"minigpt: {error}", file=sys.stderr)
     return code
 
 
-ACTIONS = {Recipe: train, Sample: sample}
+ACTIONS = {Recipe: train, Sample: sample, Tokenize: tokenize}

@@ -130,7 +130,11 @@ class Tokenizer:
         """Read a tokenizer from a file of any format that save writes, from GPT-2's vocab.bpe, or from a
         folder that holds one. DataError if it is missing, damaged, or no byte-level BPE as GPT-2's.
         """
-        return cls(*vocabularies.read(path))
+        parts = vocabularies.read(path)
+        try:
+            return cls(*parts)
+        except DataError as reason:
+            raise DataError(f"{vocabularies.file_of(path)}: {reason}") from None
 
     def _encode_around(self, special, text, fast):
         """Encode what stands between special tokens."""

@@ -67,7 +67,10 @@ def test_the_examples_in_the_docstrings():
     assert bpe.learn({(1, 2, 3): 5, (1, 2): 1}, 2) == [(1, 2), (256, 3)]
     assert bpe.merge([1, 2, 3, 1, 2], (1, 2), 4) == [4, 3, 4]
     assert bpe.merge([1, 1, 1], (1, 1), 4) == [4, 1]
-    assert bpe.apply([1, 2, 2, 1, 2, 3], {(1, 2): 256, (256, 3): 257, (2, 2): 258}) == [256, 2, 257]
+    merges = {(1, 2): 256, (256, 3): 257, (2, 2): 258}
+    assert bpe.apply([1, 2, 2, 1, 2, 3], merges) == [256, 2, 257]
+    steps = [((1, 2), [256, 2, 256, 3]), ((256, 3), [256, 2, 257])]
+    assert list(bpe.steps([1, 2, 2, 1, 2, 3], merges)) == steps
 
 
 @pytest.mark.parametrize(
@@ -95,6 +98,7 @@ def test_learn_is_recounting(words, n_merges):
 def test_apply_is_rescanning(words, ids):
     merges = numbered(bpe.learn(words, 12))
     assert bpe.apply(ids, merges) == apply_by_rescanning(ids, merges)
+    assert [ids, *(ids for _, ids in bpe.steps(ids, merges))][-1] == apply_by_rescanning(ids, merges)
 
 
 @given(st.data(), st.lists(FEW_IDS, max_size=40))

@@ -14,6 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from minigpt import pieces, texts, tokenizer
+from minigpt.bulk import BulkEncoder, all_reachable
 from minigpt.errors import DataError
 from minigpt.tokenizer import Tokenizer
 
@@ -249,15 +250,98 @@ def test_what_is_kept_between_calls_is_bounded_and_changes_nothing(monkeypatch):
     assert max(map(len, tok._encoded)) <= 6
 
 
-def test_a_million_equal_characters():
+@pytest.mark.parametrize("fast", [False, True, None])
+def test_a_million_equal_characters(fast):
     """n^2 steps would take days; the limit is for a busy machine, and 40 times what it takes."""
     tok = Tokenizer.train([" " * 4096 + "a" * 4096], 280)
-    for character in (" ", "a"):
+    for text in (" " * 10**6 + "b", "a" * 10**6):
         started = time.process_time()
-        ids = tok.encode(character * 10**6)
+        ids = tok.encode(text, fast=fast)
         assert time.process_time() - started < 40
         assert len(ids) < 10**6 / 500
-        assert tok.decode(ids) == character * 10**6
+        assert tok.decode(ids) == text
+
+
+# ---- the fast encoder, special tokens, other numberings ----------------------------------------
+
+
+@given(TEXTS)
+@example("<|endoftext|>")
+@example("\ud800 x")
+def test_the_fast_encoder_gives_the_same_ids(text):
+    ids = TOK.encode(text, fast=False)
+    assert TOK.encode(text, fast=True) == ids
+    array = TOK.encode_array(text)
+    assert array.dtype == np.uint16
+    assert array.tolist() == ids
+
+
+@pytest.mark.parametrize("length", [*range(19_990, 20_010), 10_000, 9_999, 30_000, 10**6])
+@pytest.mark.parametrize("space", [" ", "\n", "\u3000"])
+def test_long_white_space_is_no_trap(length, space):
+    text = f"one{space * length}two"
+    assert TOK.encode_array(text).tolist() == TOK.encode(text, fast=False)
+
+
+def test_long_texts_are_encoded_fast_by_themselves(monkeypatch):
+    monkeypatch.setattr(tokenizer, "BULK", 10)
+    tok, calls = Tokenizer(TOK.merges), []
+    encode = BulkEncoder.encode
+    monkeypatch.setattr(BulkEncoder, "encode", lambda self, text: calls.append(text) or encode(self, text))
+    for text in ("the nation", "nation"):
+        assert tok.encode(text) == tok.encode(text, fast=False)
+    assert calls == ["the nation"]
+
+
+def test_a_token_that_its_merges_never_make_is_not_left_to_tiktoken():
+    """(0, 1), (1, 2), (0, 257): the bytes 0 1 2 merge to 256 2, and never to 258."""
+    tok, text = Tokenizer([(0, 1), (1, 2), (0, 257)]), bytes(tokenizer.BYTES[:3]).decode()
+    assert tok.encode(text) == tok.encode(text, fast=True) == tok.encode_array(text).tolist() == [256, 2]
+    assert tiktoken_of(tok).encode_ordinary(text) == [258]
+    assert not all_reachable(tok.merges)
+    assert all_reachable(TOK.merges)
+
+
+def test_special_tokens_come_only_when_they_are_asked_for():
+    text = "a<|endoftext|>b<|endoftext|>"
+    a, b = TOK.encode("a")[0], TOK.encode("b")[0]
+    for special in ("all", ["<|endoftext|>"], {"<|endoftext|>"}):
+        assert TOK.encode(text, special=special) == [a, TOK.eot, b, TOK.eot]
+    assert TOK.encode(text, special=[]) == TOK.encode(text) == TIKTOKEN.encode_ordinary(text)
+    assert TOK.encode("", special="all") == []
+    assert TIKTOKEN.encode(text, allowed_special="all") == TOK.encode(text, special="all")
+
+
+def test_the_longer_of_two_special_tokens_is_found():
+    tok = Tokenizer([], special={"<|endoftext|>": 256, "<|end": 257})
+    assert tok.encode("<|endoftext|><|end", special="all") == [256, 257]
+
+
+@pytest.mark.parametrize("special", ["<|endoftext|>", ["<|pad|>"], "none"])
+def test_unknown_special_tokens_are_named(special):
+    with pytest.raises(DataError, match="special: expected"):
+        TOK.encode("a", special=special)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (([(0, 256)],), r"merges\[0\]: expected a pair of earlier tokens, from 0 to 255, found \(0, 256\)"),
+        (([(0, 1), (0, 1)],), r"merges\[1\]: \(0, 1\) makes b'!\"', which an earlier merge makes too"),
+        (([(0, -1)],), r"merges\[0\]: expected a pair"),
+        (([(0, 1, 2)],), r"merges\[0\]: expected a pair"),
+        (([(0, 1.0)],), r"merges\[0\]: expected a pair"),
+        ((["ab"],), r"merges\[0\]: expected a pair"),
+        (([], [1, 2]), r"ids: expected one for each of 256 tokens, found 2"),
+        (([], range(256), {}), r"special: expected a special token"),
+        (([], range(256), {"<|a|>": 0}), r"ids: expected each of 0 to 256 once"),
+        (([], range(256), {"<|a|>": 300}), r"ids\[256\]: expected an integer from 0 to 256, found 300"),
+        (([], range(256), {"<|a|>": None}), r"ids\[256\]: expected an integer from 0 to 256, found None"),
+    ],
+)
+def test_a_tokenizer_made_by_hand_is_checked(arguments, said):
+    with pytest.raises(DataError, match=said):
+        Tokenizer(*arguments)
 
 
 # ---- train -----------------------------------------------------------------------------------

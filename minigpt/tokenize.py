@@ -1,0 +1,123 @@
+"""minigpt tokenize: encode, decode, learn a vocabulary, show the work."""
+
+import dataclasses
+import sys
+from glob import glob
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, subcommand
+
+from minigpt.errors import DataError
+
+
+@dataclasses.dataclass(frozen=True)
+class Show:
+    """Show how a text becomes ids: pieces, bytes, each merge with its rank."""
+
+    text: Positional[str] = "-"
+    """The text; "-": standard input."""
+    tokenizer: str = "gpt2"
+    """gpt2, or a tokenizer's file or folder."""
+
+    def run(self):
+        """Print the work, line by line."""
+        from minigpt.show import shown_work
+
+        for line in shown_work(load(self.tokenizer), text_of(self.text)):
+            print(line)
+
+
+@dataclasses.dataclass(frozen=True)
+class Encode:
+    """Text to ids, with spaces between."""
+
+    text: Positional[str] = "-"
+    """The text; "-": standard input."""
+    tokenizer: str = "gpt2"
+    """gpt2, or a tokenizer's file or folder."""
+    special: bool = False
+    """Whether <|endoftext|> in the text becomes the special token."""
+
+    def run(self):
+        """Print the ids."""
+        ids = load(self.tokenizer).encode(text_of(self.text), special="all" if self.special else ())
+        print(*ids)
+
+
+@dataclasses.dataclass(frozen=True)
+class Decode:
+    """Ids to text, byte for byte."""
+
+    ids: Positional[tuple[str, ...]] = ()
+    """The ids, with spaces or commas between; none: standard input."""
+    tokenizer: str = "gpt2"
+    """gpt2, or a tokenizer's file or folder."""
+
+    def run(self):
+        """Write the bytes that the ids stand for."""
+        words = (" ".join(self.ids) if self.ids else text_of("-")).replace(",", " ").split()
+        if wrong := next((word for word in words if not (word.isascii() and word.isdigit())), None):
+            raise DataError(f"ids: expected whole numbers, found {wrong!r}")
+        sys.stdout.buffer.write(load(self.tokenizer).decode_bytes(map(int, words)))
+        sys.stdout.buffer.flush()
+
+
+@dataclasses.dataclass(frozen=True)
+class Learn:
+    """Learn a vocabulary from text files."""
+
+    files: Positional[tuple[str, ...]]
+    """Text files, UTF-8; quoted globs too."""
+    n_vocab: int
+    """Ids, the 256 bytes and <|endoftext|> included."""
+    out: str
+    """The file to write; .json: tokenizer.json of Hugging Face; .tiktoken: ranks; else: a list of merges."""
+
+    def run(self):
+        """Learn, save, and say what the vocabulary is worth."""
+        from minigpt.corpus import read_text
+        from minigpt.tokenizer import Tokenizer
+
+        paths = [Path(path) for pattern in self.files for path in sorted(glob(pattern, recursive=True))]
+        if not paths:
+            raise DataError(f"files: no file matches {' '.join(self.files)}")
+        texts = [read_text(path) for path in paths]
+        tokenizer = Tokenizer.train(texts, self.n_vocab)
+        tokenizer.save(Path(self.out))
+        size = sum(len(text.encode()) for text in texts)
+        tokens = sum(len(tokenizer.encode_array(text)) for text in texts)
+        print(
+            f"{self.out}: {tokenizer.n_vocab:,} ids from {size:,} bytes, {size / tokens:.2f} bytes a token, "
+            f"longest {max(tokenizer.tokens[:-1], key=len)!r}"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Tokenize:
+    """Text to ids and back, and how."""
+
+    action: (
+        Annotated[Show, subcommand("show", description=Show.__doc__)]
+        | Annotated[Encode, subcommand("encode", description=Encode.__doc__)]
+        | Annotated[Decode, subcommand("decode", description=Decode.__doc__)]
+        | Annotated[Learn, subcommand("train", description=Learn.__doc__)]
+    )
+
+
+def load(name):
+    """The tokenizer that a flag names."""
+    from minigpt.tokenizer import Tokenizer
+
+    return Tokenizer.gpt2() if name == "gpt2" else Tokenizer.load(name)
+
+
+def text_of(text):
+    """The text of an argument, or standard input's."""
+    if text != "-":
+        return text
+    content = sys.stdin.buffer.read()
+    try:
+        return content.decode()
+    except UnicodeDecodeError as reason:
+        raise DataError(f"standard input: expected UTF-8, found byte {reason.start} not to be") from None
