@@ -4,6 +4,7 @@ from minigpt.api import init_params, logits, loss_and_grads
 from minigpt.config import PRESETS, GPTConfig
 from minigpt.errors import CheckpointError, CommError, ConfigError, DataError, MinigptError, NumericsError
 from minigpt.sample import generate
+from minigpt.shards import TokenShards
 from minigpt.tokenizer import Tokenizer
 from minigpt.trainer import Trainer
 from minigpt.weights import load_weights, save_weights
@@ -19,6 +20,7 @@ __all__ = [
     "GPTConfig",
     "MinigptError",
     "NumericsError",
+    "TokenShards",
     "Tokenizer",
     "Trainer",
     "generate",

@@ -1,45 +1,111 @@
-"""The text of a run: read, split into training and held-out documents, tokenized."""
+"""What a run reads: text, split into training and held-out documents and tokenized, or token shards."""
 
-import glob
-from pathlib import Path
+import hashlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from minigpt import texts
-from minigpt.errors import DataError
+from minigpt.data import window_count
+from minigpt.errors import ConfigError, DataError
+from minigpt.recipe import PRESET_RECIPES
+from minigpt.shards import TokenShards
+from minigpt.sources import are_shards, files_of, tokenizer_beside, train_and_val
 from minigpt.tokenizer import Tokenizer
 
 HELD_OUT = 0.1  # of the characters of a text that has too few documents to hold out whole ones
+VAL_TOKENS = 20 * 64 * 1024  # that a validation scores at most: 20 batches of 64 windows, as llm.c does
 
 
 class Corpus(NamedTuple):
-    """Token ids for training and validation; <|endoftext|> stands before each document."""
+    """Token ids for training and validation; <|endoftext|> stands between documents."""
 
+    name: str  # for people
     tokenizer: Tokenizer
-    train_ids: np.ndarray
+    learned: bool  # whether the tokenizer was learned from this text
+    train: Sequence  # rows of ids: one for a text, else one a shard
     val_ids: np.ndarray
-    val_bytes: bytes  # the held-out text, to count bits by
+    val_bytes: bytes  # the text of val_ids
+    fingerprint: str  # of train
+
+    @property
+    def n_train(self):
+        """How many tokens there are to train on."""
+        return sum(map(len, self.train))
 
 
-def read_documents(pattern):
-    """(training, held-out) lists of texts: the State of the Union addresses, or the files of a glob.
+def read_corpus(recipe, learned=None):
+    """The Corpus that a recipe asks for. learned: the tokenizer that an earlier part of the run learned."""
+    paths = files_of(recipe.data) if recipe.data else []
+    shards = bool(recipe.data_format) or are_shards(paths)
+    corpus = corpus_of_shards(recipe, paths) if shards else corpus_of_text(recipe, paths, learned)
+    if not any(window_count(len(ids), recipe.context) for ids in corpus.train):
+        longest = max(map(len, corpus.train))
+        raise DataError(
+            f"training text: {longest} tokens, but one window needs context + 1 = {recipe.context + 1}; "
+            f"give more text or a shorter --context"
+        )
+    return corpus
 
-    With 20 documents or more, every 20th is held out, from the 11th on; with fewer, the end of the text.
-    """
-    if pattern is None:
-        documents = [text for _, text in texts.load_sotu()]
+
+def corpus_of_shards(recipe, paths):
+    """Shards that stay where they are; their tokenizer lies beside them, or it is GPT-2's."""
+    if recipe.tokenizer == "train":
+        raise ConfigError("tokenizer must be gpt2 or a path: found train, but shards hold tokens, not text")
+    train, val = train_and_val(paths, recipe.val_data)
+    tokenizer = named_tokenizer(recipe.tokenizer or tokenizer_beside(train) or "gpt2", recipe.n_vocab)
+    train, val = (TokenShards(files, tokenizer.n_vocab, recipe.data_format) for files in (train, val))
+    ids = first_ids(val, VAL_TOKENS + 1)
+    name = f"{len(train)} shard{'s'[: len(train) > 1]} of {recipe.data}"
+    return Corpus(name, tokenizer, False, train, ids, text_of(ids, tokenizer), train.fingerprint())
+
+
+def corpus_of_text(recipe, paths, learned):
+    """Text in memory; its tokenizer is learned from the training part, unless another is asked for."""
+    train, held_out = read_documents(paths, recipe.val_data)
+    preset = PRESET_RECIPES[recipe.preset]
+    name = recipe.tokenizer or preset["tokenizer"]
+    if name == "train":
+        tokenizer = learned or Tokenizer.train(train, recipe.n_vocab or preset["n_vocab"])
     else:
-        paths = sorted(path for path in map(Path, glob.glob(pattern, recursive=True)) if path.is_file())
-        if not paths:
-            raise DataError(f"data: no file matches {pattern!r}; give a path or a quoted glob of text files")
-        documents = [read_text(path) for path in paths]
+        tokenizer = named_tokenizer(name, recipe.n_vocab)
+    ids = tokenize(train, tokenizer)
+    val_ids = tokenize(held_out, tokenizer)[: VAL_TOKENS + 1]
+    title, fingerprint = recipe.data or "State of the Union addresses", hashlib.sha256(ids).hexdigest()
+    val_bytes = text_of(val_ids, tokenizer)
+    return Corpus(title, tokenizer, name == "train", [ids], val_ids, val_bytes, fingerprint)
+
+
+def named_tokenizer(name, n_vocab):
+    """GPT-2's tokenizer, or the one in a file or folder; n_vocab, if given, must be how many ids it has."""
+    tokenizer = Tokenizer.gpt2() if name == "gpt2" else Tokenizer.load(name)
+    if n_vocab not in (None, tokenizer.n_vocab):
+        raise ConfigError(
+            f"n_vocab must be the {tokenizer.n_vocab} of the tokenizer ({name}): found {n_vocab}; "
+            f"leave --n-vocab out"
+        )
+    return tokenizer
+
+
+def read_documents(paths=(), val_data=None):
+    """(training, held-out) lists of texts: of files, or the State of the Union addresses.
+
+    With 20 documents or more, every 20th is held out, from the 11th on; with fewer, the end of the text;
+    with val_data, its files.
+    """
+    documents = [read_text(path) for path in paths] or [text for _, text in texts.load_sotu()]
+    if val_data:
+        paths = files_of(val_data, "val-data")
+        if are_shards(paths):
+            raise DataError(f"val-data: {paths[0]}: expected text, as --data is, found a token shard")
+        return documents, [read_text(path) for path in paths]
     if len(documents) >= 20:
         return texts.split(documents)
     whole = "\n\n".join(documents)
     cut = round(len(whole) * (1 - HELD_OUT))
     if not 0 < cut < len(whole):
-        raise DataError(f"data: {pattern!r} holds {len(whole)} characters: too few to train on")
+        raise DataError(f"data: {paths[0]} holds {len(whole)} characters: too few to train on")
     return [whole[:cut]], [whole[cut:]]
 
 
@@ -57,16 +123,24 @@ def read_text(path):
 
 def tokenize(documents, tokenizer):
     """All documents as one row of ids, each behind an <|endoftext|>."""
-    ids = []
-    for text in documents:
-        ids.append(tokenizer.eot)
-        ids.extend(tokenizer.encode(text))
-    return np.array(ids, np.uint16 if tokenizer.n_vocab <= 2**16 else np.uint32)
+    eot = np.array([tokenizer.eot], tokenizer.dtype)
+    return np.concatenate([part for text in documents for part in (eot, tokenizer.encode_array(text))])
 
 
-def read_corpus(pattern, n_vocab, tokenizer=None):
-    """The Corpus of a text; its tokenizer is learned from the training part, unless one is given."""
-    train, held_out = read_documents(pattern)
-    tokenizer = tokenizer or Tokenizer.train(train, n_vocab)
-    val_bytes = "".join(held_out).encode("utf-8", errors="replace")
-    return Corpus(tokenizer, tokenize(train, tokenizer), tokenize(held_out, tokenizer), val_bytes)
+def first_ids(shards, n):
+    """The first n ids of some shards, or all if they have fewer, as an array in memory."""
+    parts = []
+    for shard in shards:
+        parts.append(shard[:n].copy())
+        n -= len(parts[-1])
+        if not n:
+            break
+    return np.concatenate(parts)
+
+
+def text_of(ids, tokenizer):
+    """The bytes of held-out ids without <|endoftext|>, at least one; the first id is never scored."""
+    text = tokenizer.decode_bytes(ids[ids != tokenizer.eot])
+    if len(ids) < 2 or not text:
+        raise DataError(f"held-out text: {len(ids)} tokens and {len(text)} bytes: too few to validate on")
+    return text

@@ -18,8 +18,8 @@ class Log:
         """A line for the person at the terminal."""
         print(text, file=self.terminal, flush=True)
 
-    def step(self, step, steps, report, seconds, tokens, mfu, left):
-        """One optimizer step."""
+    def step(self, step, steps, report, seconds, waited, tokens, mfu, left):
+        """One optimizer step; seconds in all, of which it waited for its batches."""
         rate = tokens / seconds
         self.say(
             f"step {step:>{len(str(steps))}}/{steps} | loss {report.loss:.4f} | norm {report.norm:.2f} | "
@@ -28,7 +28,8 @@ class Log:
         )
         self._append("main.log", f"s:{step} trl:{report.loss:.4f} lr:{report.lr:.6f} norm:{report.norm:.2f}")
         numbers = {"step": step, "loss": report.loss, "norm": report.norm, "lr": report.lr}
-        self._metrics(numbers | {"ms": seconds * 1e3, "tokens_per_second": rate, "mfu": mfu})
+        times = {"ms": seconds * 1e3, "wait_ms": waited * 1e3, "tokens_per_second": rate, "mfu": mfu}
+        self._metrics(numbers | times)
 
     def validation(self, step, steps, score):
         """A score on held-out text."""

@@ -5,6 +5,7 @@ import hashlib
 
 from minigpt.arrays import dtype_of
 from minigpt.config import PRESETS, GPTConfig, OptimizerConfig, whole_between
+from minigpt.data import ORDERS
 from minigpt.errors import ConfigError
 
 
@@ -21,11 +22,21 @@ class Recipe:
     n_embd: int | None = None
     """Channels; a multiple of n-head."""
     n_vocab: int | None = None
-    """Tokens of the vocabulary that is learned from the text, <|endoftext|> included."""
+    """Tokens of the vocabulary to learn, <|endoftext|> included; a finished tokenizer brings its own."""
     context: int | None = None
     """Tokens in a training window, and the longest that the model can read."""
     data: str | None = None
-    """Text files (a path or a quoted glob). None: the State of the Union addresses, which come along."""
+    """A path or a quoted glob of text files, or of token shards (.bin, .npy), or a folder of shards.
+    Shards with val in their names are for validation. None: the State of the Union addresses."""
+    val_data: str | None = None
+    """The same, for validation. None: shards with val in their names; of a text, a part is held out."""
+    data_format: str | None = None
+    """raw: shards are uint16 tokens without a header, as nanoGPT's. None: llm.c's .bin, or .npy."""
+    tokenizer: str | None = None
+    """train (learned from the text), gpt2, or a tokenizer's file or folder. None: what lies beside shards,
+    else gpt2; for text, train in the preset small, gpt2 in the others."""
+    order: str = "shuffled"
+    """shuffled (anew in every epoch) or sequential (as the data stands)."""
     out: str | None = None
     """The run's folder. None: runs/PRESET."""
     steps: int | None = None
@@ -67,7 +78,7 @@ class Recipe:
 
 
 SMALL = {
-    "n_layer": 4, "n_head": 4, "n_embd": 256, "n_vocab": 16384, "context": 128,
+    "n_layer": 4, "n_head": 4, "n_embd": 256, "tokenizer": "train", "n_vocab": 16384, "context": 128,
     "steps": 600, "batch_size": 8, "tokens_per_step": 1024,
     "lr": 2e-3, "warmup": 80, "schedule": "cosine",
 }  # fmt: skip
@@ -78,7 +89,7 @@ def public(preset, steps, tokens_per_step, lr):
     config = PRESETS[preset]
     return {
         "n_layer": config.n_layer, "n_head": config.n_head, "n_embd": config.n_embd,
-        "n_vocab": config.n_vocab, "context": config.n_ctx,
+        "tokenizer": "gpt2", "n_vocab": config.n_vocab, "context": config.n_ctx,
         "steps": steps, "batch_size": 4, "tokens_per_step": tokens_per_step,
         "lr": lr, "warmup": 700, "schedule": "cosine",
     }  # fmt: skip
@@ -93,19 +104,21 @@ PRESET_RECIPES = {
 }
 
 # what a resumed run may change: it decides what is shown and where it lies, not what is computed
-FREE = ("out", "checkpoint_every", "eval_every", "sample_every", "sample_tokens", "resume", "threads", "data")
+FREE = ("out", "checkpoint_every", "eval_every", "sample_every", "sample_tokens", "resume", "threads")
+FREE += ("data", "val_data", "data_format")  # where the tokens are from; settings compares the tokens
+LATER = ("tokenizer", "n_vocab")  # what is left out of these is known when the data is
 
 
 def resolved(recipe):
-    """The recipe with the preset's values in all gaps, every field checked. Raises ConfigError."""
+    """The recipe with the preset's values in gaps, all but LATER, every field checked. Raises ConfigError."""
     if recipe.preset not in PRESET_RECIPES:
         raise ConfigError(f"preset must be one of {', '.join(PRESET_RECIPES)}: found {recipe.preset!r}")
     preset = PRESET_RECIPES[recipe.preset] | {"out": f"runs/{recipe.preset}"}
     gaps = {name: value for name, value in preset.items() if getattr(recipe, name) is None}
-    recipe = dataclasses.replace(recipe, **gaps)
+    model_config(dataclasses.replace(recipe, **gaps))
+    recipe = dataclasses.replace(recipe, **{name: gaps[name] for name in gaps if name not in LATER})
     if not recipe.out:
         raise ConfigError("out must name a folder: found an empty name")
-    model_config(recipe)
     optimizer_config(recipe)
     for name in ("batch_size", "tokens_per_step", "checkpoint_every"):
         whole_between(name, getattr(recipe, name), 1)
@@ -121,6 +134,12 @@ def resolved(recipe):
         )
     if recipe.ops not in ("fast", "reference"):
         raise ConfigError(f"ops must be fast or reference: found {recipe.ops!r}")
+    if recipe.order not in ORDERS:
+        raise ConfigError(f"order must be {' or '.join(ORDERS)}: found {recipe.order!r}")
+    if recipe.data_format not in (None, "raw"):
+        raise ConfigError(f"data_format must be raw, or left out: found {recipe.data_format!r}")
+    if recipe.data_format and not recipe.data:
+        raise ConfigError("data_format says what is in --data, which is missing: name the shards")
     return dataclasses.replace(recipe, dtype=dtype_of(recipe.dtype).name)
 
 
@@ -135,7 +154,12 @@ def optimizer_config(recipe):
     return OptimizerConfig(**{name: getattr(recipe, name) for name in fields})
 
 
-def settings(recipe, train_ids):
-    """What two runs must share for one to continue the other bit for bit."""
+def settings(recipe, corpus):
+    """What two runs must share for one to continue the other bit for bit.
+
+    A tokenizer that was learned follows from the rest; any other is named by what it is, not where it lies.
+    """
     shared = {name: value for name, value in dataclasses.asdict(recipe).items() if name not in FREE}
-    return shared | {"train_ids_sha256": hashlib.sha256(train_ids.tobytes()).hexdigest()}
+    tokens = hashlib.sha256(repr(corpus.tokenizer.tokens).encode()).hexdigest()
+    tokenizer = "train" if corpus.learned else f"sha256:{tokens}"
+    return shared | {"tokenizer": tokenizer, "train_ids_sha256": corpus.fingerprint}

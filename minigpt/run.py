@@ -9,18 +9,19 @@ import numpy as np
 from minigpt import checkpoint
 from minigpt.compressors import bits_per_byte
 from minigpt.corpus import read_corpus
-from minigpt.data import batch, ordered_windows, window_count
+from minigpt.data import batch, ordered_windows
 from minigpt.errors import NumericsError
 from minigpt.evaluate import evaluate
 from minigpt.flops import flops_per_token, matmul_peak
 from minigpt.log import Log, clock
 from minigpt.model import init_params
 from minigpt.ops.cross_entropy import IGNORED
+from minigpt.prefetch import Prefetch
 from minigpt.recipe import model_config, optimizer_config, resolved, settings
 from minigpt.resume import move_aside, resumed_state, source_of
 from minigpt.sample import Choice, continuation
 from minigpt.stop import RESUMABLE, StopSignal
-from minigpt.tokenizer import TOKENIZER, Tokenizer
+from minigpt.tokenizer import Tokenizer
 from minigpt.trainer import Trainer
 
 QUICK_LOOK = 8_192  # held-out tokens, spread over all, that a validation on the way reads
@@ -34,12 +35,11 @@ class Run:
     def __init__(self, recipe, log):
         self.started = time.perf_counter()
         self.log, self.source = log, source_of(recipe)
-        tokenizer = Tokenizer.load(self.source / TOKENIZER) if self.source else None
-        self.corpus = read_corpus(recipe.data, recipe.n_vocab, tokenizer)
+        self.corpus = read_corpus(recipe, Tokenizer.load(self.source) if self.source else None)
         # a short text may have fewer pairs to merge than asked for
         self.recipe = recipe = dataclasses.replace(recipe, n_vocab=self.corpus.tokenizer.n_vocab)
         self.config = model_config(recipe)
-        self.settings = settings(recipe, self.corpus.train_ids)
+        self.settings = settings(recipe, self.corpus)
         self.trainer = Trainer(
             self.config,
             init_params(self.config, recipe.seed, recipe.dtype),
@@ -51,7 +51,8 @@ class Run:
             self.trainer.state = resumed_state(self.source, self.config, self.settings)
         with self.trainer.ops.session():
             self.peak = matmul_peak(recipe.dtype) * self.trainer.ops.threads
-        window_count(len(self.corpus.train_ids), recipe.context)  # refuse a text that is too short, now
+        self.ahead = Prefetch(self.batches, recipe.steps)
+        self.waited = self.stepped = 0.0  # seconds: for batches, and in steps as a whole
 
     def introduce(self):
         """What is trained on what, before the first step."""
@@ -63,13 +64,12 @@ class Run:
             f"context {recipe.context}, {n_params:,} parameters, {recipe.dtype}"
         )
         self.log.say(
-            f"data: {recipe.data or 'State of the Union addresses'}, "
-            f"{len(corpus.train_ids):,} tokens to train on, "
+            f"data: {corpus.name}, {corpus.n_train:,} tokens to train on, "
             f"{len(corpus.val_ids):,} held out ({len(corpus.val_bytes):,} bytes), vocabulary {recipe.n_vocab}"
         )
         self.log.say(
             f"run: {recipe.steps} steps of {recipe.tokens_per_step:,} tokens "
-            f"({tokens / len(corpus.train_ids):.2f} epochs), lr {recipe.lr:g} {recipe.schedule}, "
+            f"({tokens / corpus.n_train:.2f} epochs), lr {recipe.lr:g} {recipe.schedule}, "
             f"warmup {recipe.warmup}, seed {recipe.seed}"
         )
         self.log.say(
@@ -80,31 +80,29 @@ class Run:
         if state.step:
             self.log.say(f"resumed: {self.source} at step {state.step}")
 
-    def batches(self):
-        """The parts of the next step's global batch."""
+    def batches(self, step):
+        """The parts of a step's global batch."""
         recipe = self.recipe
         rows = recipe.tokens_per_step // recipe.context
-        for part in range(rows // recipe.batch_size):
-            yield batch(
-                self.corpus.train_ids,
-                self.trainer.state.step,
-                part,
-                seed=recipe.seed,
-                context=recipe.context,
-                batch_size=recipe.batch_size,
-                rows_per_step=rows,
-            )
+        shape = {"context": recipe.context, "batch_size": recipe.batch_size, "rows_per_step": rows}
+        return [
+            batch(self.corpus.train, step, part, seed=recipe.seed, order=recipe.order, **shape)
+            for part in range(rows // recipe.batch_size)
+        ]
 
     def step(self):
         """One optimizer step, reported; True if it was applied."""
         recipe = self.recipe
         start = time.perf_counter()
-        report = self.trainer.step_in_parts(self.batches())
+        batches = self.ahead.take(self.trainer.state.step)
+        waited = time.perf_counter() - start
+        report = self.trainer.step_in_parts(batches)
         seconds = time.perf_counter() - start
+        self.waited, self.stepped = self.waited + waited, self.stepped + seconds
         achieved = flops_per_token(self.config, recipe.context) * recipe.tokens_per_step / seconds
-        step = self.trainer.state.step
+        step, mfu = self.trainer.state.step, achieved / self.peak
         left = (recipe.steps - step) * seconds
-        self.log.step(step, recipe.steps, report, seconds, recipe.tokens_per_step, achieved / self.peak, left)
+        self.log.step(step, recipe.steps, report, seconds, waited, recipe.tokens_per_step, mfu, left)
         if not report.verdict.accepted:
             self.log.say(f"step {step} rejected, no weight has changed: {report.verdict.reason}")
         return report.verdict.accepted
@@ -147,6 +145,9 @@ class Run:
         score = self.validate(whole=True)
         for name, bits in bits_per_byte(self.corpus.val_bytes).items():
             self.log.say(f"  for comparison, {name:8s} needs {bits:.3f} bits a byte of the held-out text")
+        if self.stepped:
+            share = self.waited / self.stepped
+            self.log.say(f"steps waited for their batches {share:.2%} of the time")
         folder = checkpoint.checkpoints(self.recipe.out)[-1]
         self.log.say(
             f"done: {score.bits_per_byte:.3f} bits a byte on held-out text, "
@@ -170,7 +171,8 @@ def run(recipe, terminal=None):
         training.introduce()
         if training.trainer.state.step == 0 and recipe.sample_every:
             training.sample()
-        loop(training, stop)
+        with training.ahead:
+            loop(training, stop)
         if stop.asked:
             training.log.say(
                 f"stopped by a signal, saved: {training.save()}; the same command goes on from there"

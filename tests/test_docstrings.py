@@ -86,7 +86,7 @@ def test_arrow_lines_of_data_and_api_are_what_happens():
     letters, seen = {"B": 3, "T": T, "V": 13, "M": 100}, set()
     ids, params = np.arange(100) % 13, model.init_params(CONFIG)
     shape = {"seed": 0, "context": T, "batch_size": 3, "rows_per_step": 6}
-    tokens, _ = held_to_its_arrow_line(data.batch, letters, seen)(ids, 0, 1, **shape)
+    tokens, _ = held_to_its_arrow_line(data.batch, letters, seen)([ids, ids], 0, 1, **shape)
     held_to_its_arrow_line(api.logits, letters, seen)(CONFIG, params, tokens)
     held_to_its_arrow_line(data.ordered_windows, {"T": T, "M": 100}, seen)(ids, T)
     held_to_its_arrow_line(Choice.probs, letters, seen)(Choice(1.0), np.zeros(13))

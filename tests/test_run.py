@@ -1,5 +1,7 @@
 """Whole runs as a user starts them: real processes, real signals, real files."""
 
+import dataclasses
+import io
 import json
 import re
 import signal
@@ -7,7 +9,13 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
+
+from minigpt import run
+from minigpt.prefetch import Prefetch
+from minigpt.recipe import Recipe
+from minigpt.tokenizer import Tokenizer
 
 TEXT = "\n".join(f"The {a} {b} of the {c}." for a in ("old", "new", "last") for b in ("song", "law", "road")
                  for c in ("people", "nation", "congress", "union")) * 10  # fmt: skip
@@ -78,6 +86,7 @@ def test_a_run_prints_a_line_a_step_samples_validations_and_its_score(whole_run)
     assert looks == ["4", "8", "12"]
     for name in ("gzip -9", "bzip2 -9", "xz -9"):
         assert re.search(name + r" +needs [\d.]+ bits a byte", printed)
+    assert re.search(r"steps waited for their batches \d+\.\d\d% of the time\n", printed)
     assert re.search(
         r"done: [\d.]+ bits a byte on held-out text, \S+ from start to end; weights in ", printed
     )
@@ -91,7 +100,8 @@ def test_a_run_leaves_logs_for_programs(whole_run):
     assert all(re.fullmatch(grammar, line) for line in lines)
     losses, scores = metrics(out)
     assert set(losses) == set(range(1, 13))
-    assert set(losses[1]) == {"step", "loss", "norm", "lr", "ms", "tokens_per_second", "mfu"}
+    assert set(losses[1]) == {"step", "loss", "norm", "lr", "ms", "wait_ms", "tokens_per_second", "mfu"}
+    assert all(0 <= numbers["wait_ms"] < numbers["ms"] for numbers in losses.values())
     assert set(scores) == {4, 8, 12}
     assert set(scores[4]) == {"step", "val_loss", "val_bits_per_byte"}
     assert losses[12]["loss"] < losses[1]["loss"]
@@ -212,6 +222,11 @@ BAD = {
         ["--tokens-per-step", "65"],
         r"minigpt: tokens_per_step must be a multiple of .* = 32: found 65",
     ),
+    "order": (["--order", "random"], "minigpt: order must be shuffled or sequential: found 'random'"),
+    "data format": (["--data-format", "llmc"], "minigpt: data_format must be raw, or left out: found 'llmc'"),
+    "tokenizer": (["--tokenizer", "/nowhere"], "minigpt: /nowhere: expected a saved tokenizer"),
+    "tokenizer and n_vocab": (["--tokenizer", "gpt2"], "minigpt: n_vocab must be the 50257 of the token"),
+    "no validation data": (["--val-data", "/nowhere/*"], "minigpt: val-data: no file matches '/nowhere/"),
     "no data": (["--data", "/nowhere/*.txt"], "minigpt: data: no file matches '/nowhere/"),
     "schedule": (
         ["--schedule", "cos"],
@@ -260,3 +275,85 @@ def test_help_names_every_flag_with_its_unit():
     assert code == 0
     for flag in ("--n-layer", "--tokens-per-step", "--lr", "--schedule", "--resume", "--seed"):
         assert flag in printed
+
+
+# shards
+
+SHARDS = [*TINY[: TINY.index("--n-vocab")], *TINY[TINY.index("--context") :]]  # their tokenizer has its own
+
+
+@pytest.fixture
+def shards(tmp_path):
+    """Two training shards, one for validation, and their tokenizer, as `minigpt data` makes them."""
+    tokenizer = Tokenizer.train([TEXT], 300)
+    folder = tmp_path / "shards"
+    folder.mkdir()
+    tokenizer.save(folder / "tokenizer.json")
+    for name, ids in zip(NAMES, np.array_split(tokenizer.encode(TEXT), 3), strict=True):
+        header = np.zeros(256, "<i4")
+        header[:3] = 20240520, 1, len(ids)
+        (folder / name).write_bytes(header.tobytes() + ids.astype("<u2").tobytes())
+    return folder
+
+
+NAMES = ("text_val_000000.bin", "text_train_000001.bin", "text_train_000002.bin")
+
+
+def train_on_shards(shards, out, *more):
+    return minigpt("train", *SHARDS, "--data", shards, "--out", out, *more)
+
+
+def test_a_run_on_shards_goes_on_bit_for_bit_even_if_they_were_moved(shards, tmp_path):
+    code, printed, err = finished(train_on_shards(shards / "*_train_*.bin", tmp_path / "whole"))
+    assert (code, err) == (0, "")
+    assert re.search(r"data: 2 shards of .*, [\d,]+ tokens to train on, [\d,]+ held out \(", printed)
+    assert re.search(r"done: [\d.]+ bits a byte", printed)
+
+    process = train_on_shards(shards, tmp_path / "run")
+    for line in process.stdout:
+        if line.startswith("step  5/12 | loss"):
+            process.send_signal(signal.SIGTERM)
+            break
+    assert finished(process)[0] == 75
+    moved = shards.rename(tmp_path / "moved")
+    assert finished(train_on_shards(moved, tmp_path / "run"))[0] == 0
+    assert same_course(tmp_path / "whole", tmp_path / "run")
+
+
+def test_the_order_matters_and_other_shards_are_another_run(shards, tmp_path):
+    out = tmp_path / "run"
+    assert finished(train_on_shards(shards, out))[0] == 0
+    assert finished(train_on_shards(shards, tmp_path / "plain", "--order", "sequential"))[0] == 0
+    assert not same_course(out, tmp_path / "plain")
+    (shards / NAMES[2]).unlink()
+    code, _, err = finished(train_on_shards(shards, out))
+    assert code == 2
+    assert re.search("is of another run: train_ids_sha256: '[0-9a-f]{64}' there, '[0-9a-f]{64}' here", err)
+
+
+def test_a_shard_that_changes_during_a_run_ends_it_with_one_clear_line(shards, tmp_path):
+    process = train_on_shards(shards, tmp_path / "run", "--steps", "100000")
+    for line in process.stdout:
+        if line.startswith("step      4/"):
+            for name in NAMES[1:]:
+                (shards / name).write_bytes(b"")
+            break
+    code, _, err = finished(process)
+    assert code == 2
+    assert re.fullmatch(r"minigpt: .*text_train_00000\d.bin: changed since it was opened: .*\n", err)
+
+
+def test_batches_are_the_same_with_and_without_prefetch(shards, tmp_path, monkeypatch):
+    """The whole run is: the same losses, and the same weights."""
+    options = dict(zip(SHARDS[::2], SHARDS[1::2], strict=True))
+    fields = {name[2:].replace("-", "_"): int(value) for name, value in options.items()}
+    recipe = Recipe(**fields, data=str(shards))
+
+    class OnTheSpot(Prefetch):
+        def take(self, step):
+            return self.make(step)
+
+    for name, prefetch in (("ahead", Prefetch), ("spot", OnTheSpot)):
+        monkeypatch.setattr(run, "Prefetch", prefetch)
+        assert run.run(dataclasses.replace(recipe, out=str(tmp_path / name)), io.StringIO()) == 0
+    assert same_course(tmp_path / "ahead", tmp_path / "spot")
