@@ -1,0 +1,162 @@
+"""minigpt download: GPT-2's published weights and vocabulary, from OpenAI or from the Hugging Face hub."""
+
+import dataclasses
+import json
+import math
+import os
+import shutil
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from minigpt.errors import CheckpointError
+
+OPENAI = "https://openaipublic.blob.core.windows.net/gpt-2/models"
+HUB = "https://huggingface.co"
+SIZES = {"gpt2": "124M", "gpt2-medium": "355M", "gpt2-large": "774M", "gpt2-xl": "1558M"}
+TABLE_MAGIC = (0xDB4775248B80FB57).to_bytes(8, "little")  # the end of every tensor bundle's index
+
+# bytes and SHA-256 of OpenAI's vocabulary files, the same for all sizes
+VOCABULARY = {
+    "vocab.bpe": (456_318, "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5"),
+    "encoder.json": (1_042_301, "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Download:
+    """Fetch GPT-2's published weights. Run it again after an interruption: it goes on where it stopped."""
+
+    model: tyro.conf.Positional[Literal["gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl"]]
+    """124, 355, 774 or 1,558 million parameters: 0.5, 1.4, 3.1 or 6.2 GB."""
+    from_: Annotated[Literal["openai", "hub"], tyro.conf.arg(name="from")] = "openai"
+    """openai (the release of 2019), or hub (the Hugging Face hub's safetensors)."""
+    out: str | None = None
+    """The folder. None: models/MODEL-FROM."""
+
+    def run(self):
+        """Fetch what is missing and say where it is; 75 if stopped by Ctrl-C. Raises CheckpointError."""
+        from minigpt.fetch import check_file, fetch
+        from minigpt.stop import RESUMABLE
+
+        folder = Path(self.out or f"models/{self.model}-{self.from_}")
+        wanted = FILES[self.from_](self.model, folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        missing = []
+        for file in wanted:
+            try:
+                check_file(file, file.path)
+            except (CheckpointError, FileNotFoundError):
+                missing.append(file)
+        check_room(missing)
+        try:
+            for file in missing:
+                print(f"{file.path}: {fetch(file):,} bytes")
+        except KeyboardInterrupt:
+            print(f"{folder}: stopped; the same command goes on from here")
+            return RESUMABLE
+        already = len(wanted) - len(missing)
+        print(f"{folder}: complete" + (f", {already} of {len(wanted)} files were there" if already else ""))
+        return 0
+
+
+def openai_files(model, folder):
+    """OpenAI's folder, without model.ckpt.meta, the graph, which nobody needs for the weights."""
+    from minigpt.fetch import Wanted
+
+    base = f"{endpoint('MINIGPT_OPENAI_ENDPOINT', OPENAI)}/{SIZES[model]}"
+
+    def file(name, size=None, sha256=None, check=None):
+        return Wanted(f"{base}/{name}", folder / name, size, sha256, check)
+
+    return [
+        file("hparams.json", check=check_json),
+        *(file(name, *known) for name, known in VOCABULARY.items()),
+        file("checkpoint", check=check_pointer),
+        file("model.ckpt.index", check=check_index),
+        file("model.ckpt.data-00000-of-00001", size=4 * count_params(model)),  # float32, nothing between
+    ]
+
+
+def hub_files(model, folder):
+    """The hub's safetensors, whose SHA-256 the hub tells on the way, and the tokenizer."""
+    from minigpt.fetch import Wanted
+
+    base = f"{endpoint('HF_ENDPOINT', HUB)}/openai-community/{model}/resolve/main"
+    checks = {
+        "config.json": check_json,
+        "tokenizer.json": check_json,
+        "vocab.json": check_json,
+        "merges.txt": None,
+        "model.safetensors": check_tensors,
+    }
+    return [Wanted(f"{base}/{name}", folder / name, check=check) for name, check in checks.items()]
+
+
+FILES = {"openai": openai_files, "hub": hub_files}
+
+
+def endpoint(variable, default):
+    """A mirror's address if the environment names one (HF_ENDPOINT is huggingface_hub's own variable)."""
+    address = os.environ.get(variable) or default
+    if not address.startswith(("https://", "http://")):
+        raise CheckpointError(f"{variable}: expected an address that begins with https://, found {address!r}")
+    return address.rstrip("/")
+
+
+def count_params(model):
+    """Numbers in a published model."""
+    from minigpt.config import PRESETS
+    from minigpt.model import param_shapes
+
+    return sum(map(math.prod, param_shapes(PRESETS[model]).values()))
+
+
+def check_room(missing):
+    """Refuse to begin what the disk has no room for; what has come of a file needs none."""
+    need = sum(file.size or 0 for file in missing)
+    for file in missing:
+        part = file.path.with_name(f"{file.path.name}.part")
+        need -= part.stat().st_size if file.size and part.exists() else 0
+    if missing and need > (free := shutil.disk_usage(missing[0].path.parent).free):
+        raise CheckpointError(f"{missing[0].path.parent}: needs {need:,} bytes, the disk has {free:,}")
+
+
+# What a file of unknown size must at least be ------------------------------------------------------------
+
+
+def check_json(path):
+    """A JSON object."""
+    try:
+        whole = isinstance(json.loads(path.read_text(encoding="utf-8")), dict)
+    except (ValueError, RecursionError):
+        whole = False
+    if not whole:
+        raise CheckpointError(f"{path}: expected a JSON object, found {path.read_bytes()[:40]!r}")
+
+
+def check_pointer(path):
+    """TensorFlow's note of which checkpoint is the newest."""
+    if not path.read_bytes().startswith(b"model_checkpoint_path:"):
+        raise CheckpointError(
+            f"{path}: expected 'model_checkpoint_path: ...', found {path.read_bytes()[:40]!r}"
+        )
+
+
+def check_index(path):
+    """A table of a tensor bundle, to its last byte; the checksums within are load_weights' to check."""
+    end = path.read_bytes()[-8:]
+    if end != TABLE_MAGIC:
+        raise CheckpointError(f"{path}: expected {TABLE_MAGIC.hex()} at the end, found {end.hex()}")
+
+
+def check_tensors(path):
+    """A safetensors file that is as long as its header says."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "numpy"):
+            pass
+    except SafetensorError as reason:
+        raise CheckpointError(f"{path}: not a whole safetensors file: {reason}") from None
