@@ -131,7 +131,7 @@ def first_ids(shards, n):
     """The first n ids of some shards, or all if they have fewer, as an array in memory."""
     parts = []
     for shard in shards:
-        parts.append(shard[:n].copy())
+        parts.append(shard[:n])
         n -= len(parts[-1])
         if not n:
             break

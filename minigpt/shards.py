@@ -1,5 +1,6 @@
 """Token shards: files of token ids, as llm.c, nanoGPT and build-nanogpt lay them out."""
 
+import contextlib
 import glob
 import hashlib
 import io
@@ -34,8 +35,9 @@ AGAIN = "it was cut off or damaged: fetch it, or make it, again"
 class TokenShards(Sequence):
     """The shards that a path, a glob, or a list of these names, in the order of their names; all checked.
 
-    shards[i] is one of len(shards) shards: it has a length, and slices of it are arrays. The ids stay in the
-    files. paths and counts (of tokens) say the same for all shards, n_tokens is how many there are in all.
+    shards[i] is one of len(shards) shards: it has a length, slices of it are arrays, and ids() is all of it
+    as an array that stays in the file. paths and counts (of tokens) say the same for all shards, n_tokens is
+    how many tokens there are in all.
 
     n_vocab: every token must be below it; None leaves tokens unread. format: "raw" for nanoGPT's files
     without a header; None finds out which of the two others a file has.
@@ -63,10 +65,10 @@ class TokenShards(Sequence):
         """A SHA-256 of all counts, and of blocks of tokens from the first to the last of each shard."""
         digest = hashlib.sha256()
         for shard in self:
-            ids, last = shard.ids(), max(0, len(shard) - BLOCK)
+            last = max(0, len(shard) - BLOCK)
             digest.update(f"{len(shard)} tokens\n".encode())
             for start in sorted({i * last // (BLOCKS - 1) for i in range(BLOCKS)}):
-                digest.update(ids[start : start + BLOCK].tobytes())
+                digest.update(shard[start : start + BLOCK])
         return digest.hexdigest()
 
 
@@ -89,7 +91,17 @@ class Shard:
         return self.n_tokens
 
     def __getitem__(self, place):
-        return self.ids()[place]
+        """Some ids, copied: read, not mapped, so that other threads go on while the disk is waited for."""
+        if not isinstance(place, slice):
+            return self.ids()[place]
+        start, stop, stride = place.indices(len(self))
+        if stride != 1:
+            return self.ids()[place].copy()
+        ids = np.empty(max(0, stop - start), TOKEN)
+        with opened(self.path) as file:
+            self.refuse_change(identity_of(file))
+            self.read_into(file, start, ids)
+        return ids
 
     def __array__(self, dtype=None, copy=None):
         return np.array(self.ids(), dtype, copy=copy)
@@ -103,6 +115,12 @@ class Shard:
             self.refuse_change(identity_of(file))
             mapped = mmap.mmap(file.fileno(), self.identity.size, access=mmap.ACCESS_READ)
         return np.frombuffer(mapped, TOKEN, self.n_tokens, self.offset)
+
+    def read_into(self, file, first, ids):
+        """Fill ids with those from the first on; a DataError if the file has shrunk."""
+        file.seek(self.offset + TOKEN.itemsize * first)
+        if file.readinto(ids) < ids.nbytes:
+            self.refuse_change(identity_of(file))
 
     def refuse_change(self, found):
         """A DataError if the file is another one, or was written to."""
@@ -198,16 +216,11 @@ def check_size(path, n_tokens, offset, size):
 
 
 def check_tokens(file, shard, n_vocab):
-    """A DataError that names the first token beyond the vocabulary.
-
-    Read, not mapped: a file that shrinks meanwhile does no harm, and memory stays small.
-    """
-    file.seek(shard.offset)
+    """A DataError that names the first token beyond the vocabulary; memory stays small."""
     room = np.empty(min(CHUNK, len(shard)), TOKEN)
     for first in range(0, len(shard), CHUNK):
         ids = room[: len(shard) - first]
-        if file.readinto(ids) < ids.nbytes:
-            shard.refuse_change(identity_of(file))
+        shard.read_into(file, first, ids)
         if ids.max() >= n_vocab:
             place = int(np.argmax(ids >= n_vocab))
             refuse(
@@ -233,15 +246,17 @@ def matching_files(path_or_glob):
     return [Path(path) for path in paths]
 
 
+@contextlib.contextmanager
 def opened(path):
-    """A file open for reading, or a DataError that says why it is not."""
+    """with opened(path) as file: a DataError says why it cannot be opened, or not be read to the end."""
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
             refuse(path, "a file", "a folder", f"give the files in it, '{path}/*.bin'")
         if not stat.S_ISREG(mode):
             refuse(path, "a file", "a pipe, socket or device", "write the tokens to a file first")
-        return open(path, "rb", buffering=0)
+        with open(path, "rb", buffering=0) as file:
+            yield file
     except FileNotFoundError:
         link = f"a link to {os.readlink(path)}, which is not there" if path.is_symlink() else "no such file"
         refuse(path, "a token shard", link, "check the path, or fetch the file again")

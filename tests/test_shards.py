@@ -3,6 +3,7 @@
 import builtins
 import gzip
 import hashlib
+import io
 import os
 import pickle
 import struct
@@ -75,10 +76,24 @@ def test_all_three_layouts_give_the_ids_that_were_written(tmp_path_factory, rows
         assert len(found) == len(rows)
 
 
-def test_slices_are_arrays_that_lie_in_the_file_and_cannot_be_written_to(write):
+ends = st.none() | st.integers(-1100, 1100)
+
+
+@given(start=ends, stop=ends, stride=st.sampled_from([None, 1, 2, -1, 7]), place=st.integers(-1000, 999))
+def test_slices_are_those_of_an_array(tmp_path_factory, start, stop, stride, place):
+    path = tmp_path_factory.mktemp("shards") / "x.bin"
+    path.write_bytes(llmc())
+    shard = TokenShards(path)[0]
+    ids = shard[start:stop:stride]
+    np.testing.assert_array_equal(ids, IDS[start:stop:stride])
+    assert ids.dtype == np.uint16
+    assert ids.flags.owndata
+    assert shard[place] == IDS[place]
+
+
+def test_all_ids_are_an_array_that_lies_in_the_file_and_cannot_be_written_to(write):
     shard = TokenShards(write(llmc()))[0]
-    for place in (slice(3, 9), slice(-4, None), slice(990, 2000), slice(5, 5), slice(None, None, 7), -1, 0):
-        np.testing.assert_array_equal(shard[place], IDS[place])
+    np.testing.assert_array_equal(shard.ids(), IDS)
     assert shard.ids().dtype == np.uint16
     assert not shard.ids().flags.writeable
     assert not shard.ids().flags.owndata
@@ -314,6 +329,19 @@ def test_a_file_that_may_not_be_read_is_refused(write, monkeypatch):
         TokenShards(name)
 
 
+def test_a_disk_that_fails_is_named(write, monkeypatch):
+    class Failing(io.FileIO):
+        def readinto(self, room):
+            raise OSError(5, "Input/output error")
+
+    name = write(llmc())
+    shard = TokenShards(name)[0]
+    monkeypatch.setattr(builtins, "open", lambda path, mode, buffering: Failing(path))
+    for read in (lambda: shard[3:9], lambda: TokenShards(name, 50_257)):
+        with pytest.raises(DataError, match=r"x_train_000001.bin: expected .* found Input/output error"):
+            read()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -434,7 +462,7 @@ from minigpt import DataError, TokenShards
 found = TokenShards(sys.argv[1])
 os.truncate(sys.argv[1], 1024)
 try:
-    print(found[0][-1])
+    print(found[0].ids().sum())
 except DataError as error:
     print("refused")
 """
@@ -446,6 +474,14 @@ def test_a_file_that_shrank_does_not_kill_the_process(write):
         [sys.executable, "-c", KILLED_BY_SIGBUS, name], capture_output=True, text=True, timeout=120
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "refused\n", "")
+
+
+def test_a_file_that_shrinks_between_the_look_and_the_reading_is_refused(write, monkeypatch):
+    name = write(llmc())
+    shard = TokenShards(name)[0]
+    monkeypatch.setattr(shard, "refuse_change", lambda found: os.truncate(name, 2000) or monkeypatch.undo())
+    with pytest.raises(DataError, match="changed since it was opened: expected 3,024 bytes, found 2,000"):
+        shard[990:]
 
 
 def test_a_file_that_shrinks_while_it_is_checked_is_refused(write, monkeypatch):
