@@ -1,0 +1,59 @@
+"""reference dump: everything that happens in a forward and a backward pass, as files for other programs."""
+
+import dataclasses
+from typing import Literal
+
+from reference.bad_input import BadInput, answered
+
+FORMATS = ("safetensors", "npz", "debug-state")
+
+
+@dataclasses.dataclass(frozen=True)
+class Dump:
+    """Write every activation, its gradient and every parameter's gradient, under llm.c's names."""
+
+    out: str
+    """The folder to write; new, or empty."""
+    weights: str | None = None
+    """A model's weights, in any format that minigpt reads."""
+    random: str | None = None
+    """A random model instead: "n_layer=2,n_head=2,n_embd=8,n_ctx=16,n_vocab=29,seed=0", or parts of it."""
+    tokens: str | None = None
+    """Token ids: .npy (n) or (B, T + 1), .bin (uint16, llm.c's shards too), .txt (numbers)."""
+    text: str | None = None
+    """A text, for GPT-2's tokenizer."""
+    targets: str | None = None
+    """Targets of your own, .npy (B, T), -1 where nothing is scored. Default: tokens, one place later."""
+    batch: int | None = None
+    """B, rows. Default: 1, or all rows of the file."""
+    time: int | None = None
+    """T, tokens a row. Default: as many as there are and fit."""
+    layers: str = ""
+    """Only these layers, such as "0,3"; empty: all."""
+    names: str = "*"
+    """Only these tensors, such as "ln1,qkv,d*"."""
+    dtype: Literal["float64", "float32", "bfloat16", "float16"] = "float64"
+    """Precision of the files; the computation is in float64."""
+    format: str = "safetensors,npz"
+    """Which files: safetensors, npz, debug-state (llm.c's own: logits, loss, gradients)."""
+
+    def run(self):
+        """Write the folder and say what is in it; the exit code."""
+        return answered("dump", self.write)
+
+    def write(self):
+        """Compute, write, describe; the exit code."""
+        from reference.dump_files import choose, write_dump  # here, so that --help need not wait for NumPy
+        from reference.llmc import run
+        from reference.questions import question
+
+        formats = [word.strip() for word in self.format.split(",")]
+        if unknown := [word for word in formats if word not in FORMATS]:
+            raise BadInput(f"--format: expected some of {', '.join(FORMATS)}: found {unknown[0]!r}")
+        if any(number is not None and number < 1 for number in (self.batch, self.time)):
+            raise BadInput(f"--batch and --time must be 1 or more: found {self.batch} and {self.time}")
+        source = {flag: getattr(self, flag) for flag in ("weights", "random", "tokens", "text", "targets")}
+        inputs = question(**source, batch=self.batch, time=self.time)
+        choice = choose(inputs.sizes, self.layers, self.names)
+        print(write_dump(self.out, inputs, run(inputs), choice, self.dtype, formats, source))
+        return 0
