@@ -1,0 +1,56 @@
+"""A model as files: from OpenAI's, Hugging Face's, llm.c's and NumPy's formats, and to all but the first."""
+
+from functools import partial
+
+from minigpt.arrays import Flat, dtype_of
+from minigpt.disk import as_path
+from minigpt.door import checked_params
+from minigpt.errors import CheckpointError, ConfigError
+from minigpt.model import param_shapes
+from minigpt.weights import llmc
+from minigpt.weights.formats import open_weights
+from minigpt.weights.found import config_of, dtype_of_tensors
+from minigpt.weights.hugging_face import hub_config, save_folder
+from minigpt.weights.npz import save_npz
+from minigpt.weights.safetensors_files import read_tensors, write_tensors
+from minigpt.weights.stored import fill
+
+__all__ = ["FORMATS", "hub_config", "load_weights", "read_tensors", "save_weights", "write_tensors"]
+
+FORMATS = {
+    "safetensors": save_folder,
+    "llmc": llmc.save_llmc,
+    "llmc-bf16": partial(llmc.save_llmc, version=llmc.BFLOAT16),
+    "npz": save_npz,
+}
+
+
+def load_weights(path, dtype=None, n_head=None):
+    """config and params from OpenAI's folder, safetensors, a model of llm.c, an .npz, a checkpoint of a run.
+
+    dtype: None keeps the numbers as they are; halves (float16, bfloat16) come as float32. n_head: for files
+    of tensors alone, of another width than GPT-2's own. Raises CheckpointError, also where there is nothing.
+    """
+    found = open_weights(as_path(path))
+    config = config_of(found, n_head)
+    params = Flat.zeros(param_shapes(config), dtype_of(dtype or dtype_of_tensors(found)))
+    for name, param in params.items():
+        fill(param, found.tensors[name])
+    return config, params
+
+
+def save_weights(path, config, params, format="safetensors"):
+    """Write params for load_weights and others: "safetensors" a folder, "llmc", "llmc-bf16", "npz" a file.
+
+    A file is there whole or not at all. Raises ConfigError (format) and CheckpointError (params, path).
+    """
+    if not isinstance(format, str) or format not in FORMATS:
+        raise ConfigError(f"format must be one of {', '.join(FORMATS)}: found {format!r}")
+    params = checked_params(config, params)
+    path = as_path(path)
+    try:
+        FORMATS[format](path, config, params)
+    except (OSError, ValueError) as reason:
+        if isinstance(reason, CheckpointError):
+            raise
+        raise CheckpointError(f"{path}: cannot be written: {reason}") from None

@@ -1,0 +1,152 @@
+"""TensorFlow's checkpoints, "tensor bundles", without TensorFlow.
+
+PREFIX.index is a sorted table from names to what the tensors are and where; PREFIX.data-00000-of-00001, one
+or several, holds their numbers, end to end. tensorflow/core/protobuf/tensor_bundle.proto
+"""
+
+import math
+import re
+
+import ml_dtypes
+import numpy as np
+
+from minigpt.weights.crc32c import crc32c, unmasked
+from minigpt.weights.protobuf import BYTES, FIXED32, VARINT, Malformed, fields
+from minigpt.weights.sstable import entries
+from minigpt.weights.stored import AGAIN, Checksum, MappedFile, Stored, refuse
+
+# tensorflow/core/framework/types.proto
+DTYPES = {
+    1: np.dtype("<f4"), 2: np.dtype("<f8"), 3: np.dtype("<i4"), 4: np.dtype("u1"), 5: np.dtype("<i2"),
+    6: np.dtype("i1"), 9: np.dtype("<i8"), 10: np.dtype("?"), 14: np.dtype(ml_dtypes.bfloat16),
+    17: np.dtype("<u2"), 19: np.dtype("<f2"),
+}  # fmt: skip
+LITTLE = 0
+OBJECT_GRAPH = b"_CHECKPOINTABLE_OBJECT_GRAPH"
+SLICE = b"\0"  # what the key of a slice begins with
+INDEX_LIMIT = 2**24  # bytes, 500 times the index of gpt2-xl
+DIMENSIONS = 16
+V1 = "a checkpoint of TensorFlow's older format V1"
+SAVER = "save the variables by name with tf.compat.v1.train.Saver"
+
+
+def open_bundle(index):
+    """name -> Stored of all tensors of PREFIX.index, a Path. Raises CheckpointError."""
+    file = MappedFile(index)
+    if file.size > INDEX_LIMIT:
+        refuse(index, f"an index of at most {INDEX_LIMIT:,} bytes", f"{file.size:,}", "is it the data file?")
+    try:
+        found = entries(file.content.tobytes())
+        key, header = next(found, (None, b""))
+        if key != b"":
+            refuse(index, "the header of a tensor bundle under the key ''", repr(key), AGAIN)
+        data = DataFiles(index, checked_header(index, header))
+        return {name: data.stored(name, entry) for name, entry in named(index, found)}
+    except Malformed as reason:
+        refuse(index, "the index of a tensor bundle", f"damage ({reason})", AGAIN)
+
+
+def checked_header(index, message):
+    """num_shards of a BundleHeaderProto {1 num_shards, 2 endianness, 3 version}, after refusing strangers."""
+    found = list(fields(message))
+    if any(kind != VARINT for number, kind, _ in found if number == 1):
+        refuse(index, "a tensor bundle", V1, SAVER)
+    header = {number: value for number, _, value in found}
+    if header.get(2, LITTLE) != LITTLE:
+        refuse(index, "little-endian numbers", "a bundle of a big-endian machine", "save it on another")
+    return header.get(1, 0)
+
+
+def named(index, found):
+    """Yield (name, fields) of each BundleEntryProto, in the order of names."""
+    for key, message in found:
+        if key.startswith(SLICE):  # the tensor that it is a piece of has a key of its own
+            continue
+        if key == OBJECT_GRAPH:
+            what = "an object graph, as tf.train.Checkpoint and Keras save it"
+            refuse(index, "tensors by their variables' names, as OpenAI released them", what, SAVER)
+        try:
+            yield key.decode(), list(fields(message))
+        except UnicodeDecodeError:
+            raise Malformed(f"the name {key!r} is not UTF-8") from None
+
+
+class DataFiles:
+    """The data files of a bundle, mapped when the first tensor of theirs is met."""
+
+    def __init__(self, index, n_shards):
+        self.index, self.n_shards, self.files, self.used = index, n_shards, {}, {}
+
+    def stored(self, name, entry):
+        """The Stored of a BundleEntryProto.
+
+        {1 dtype, 2 shape {2 dim {1 size}}, 3 shard_id, 4 offset, 5 size, 6 crc32c, 7 slices}; what is 0 is
+        not written.
+        """
+        if any(number == 7 for number, _, _ in entry):
+            refuse(f"{self.index}: {name}", "a whole tensor", "one saved in slices", "save it in one piece")
+        kinds = {1: VARINT, 2: BYTES, 3: VARINT, 4: VARINT, 5: VARINT, 6: FIXED32}
+        if wrong := [number for number, kind, _ in entry if kinds.get(number, kind) != kind]:
+            raise Malformed(f"{name}: field {wrong[0]} is of another kind")
+        values = {number: value for number, _, value in entry}
+        shape, dtype = shape_of(values.get(2, b"")), DTYPES.get(values.get(1))
+        if dtype is None:
+            expected = "a type of plain numbers"
+            refuse(f"{self.index}: {name}", expected, f"TensorFlow's type {values.get(1)}", SAVER)
+        size, offset = values.get(5, 0), values.get(4, 0)
+        if size != math.prod(shape) * dtype.itemsize:
+            raise Malformed(f"{name}: {dtype} of shape {shape} cannot have {size:,} bytes")
+        file = self.file(values.get(3, 0))
+        if size > file.size - offset:
+            expected = f"at least {offset + size:,} bytes, for {name}"
+            refuse(file.path, expected, f"{file.size:,}, {offset + size - file.size:,} too few", AGAIN)
+        self.used[file.path] = self.used.get(file.path, 0) + size
+        if self.used[file.path] > file.size:
+            raise Malformed(f"{name} and tensors before it lie in one place")
+        checksum = Checksum(crc32c, unmasked(values.get(6, 0)))
+        return Stored(file, name, dtype, shape, offset, checksum)
+
+    def file(self, shard):
+        """The data file of a number."""
+        if shard >= self.n_shards:
+            raise Malformed(f"data file {shard} of {self.n_shards}")
+        if shard not in self.files:
+            name = f"{self.index.stem}.data-{shard:05d}-of-{self.n_shards:05d}"
+            self.files[shard] = MappedFile(self.index.with_name(name))
+        return self.files[shard]
+
+
+def shape_of(message):
+    """The shape that a TensorShapeProto says: {2 dim {1 size}} -> (size, ...)."""
+    dims = [value for number, kind, value in fields(message) if (number, kind) == (2, BYTES)]
+    if len(dims) > DIMENSIONS:
+        raise Malformed(f"a tensor of {len(dims):,} dimensions")
+    sizes = [{number: value for number, _, value in fields(dim)}.get(1, 0) for dim in dims]
+    if wrong := [size for size in sizes if not isinstance(size, int) or size >= 2**40]:
+        raise Malformed(f"a tensor with {wrong[0]!r} entries along a dimension")
+    return tuple(sizes)
+
+
+def index_of(path):
+    """The index file that a folder, a prefix, an index or a data file stands for, or None."""
+    if path.is_dir():
+        indexes = sorted(path.glob("*.index"))
+        return newest(path, indexes)
+    if match := re.fullmatch(r"(.+)\.(index|data-\d{5}-of-\d{5})", path.name):
+        return path.with_name(match[1] + ".index")
+    beside = path.with_name(path.name + ".index")
+    return beside if beside.is_file() and not path.exists() else None
+
+
+def newest(folder, indexes):
+    """Of several indexes in a folder, the one that its file `checkpoint` names."""
+    try:
+        words = (folder / "checkpoint").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        words = ""
+    named = re.search(r'^model_checkpoint_path: "(?:.*/)?([^"/]+)"', words, re.MULTILINE)
+    chosen = [path for path in indexes if named and path.name == named[1] + ".index"]
+    if not chosen and len(indexes) > 1:
+        found = ", ".join(path.name for path in indexes[:3])
+        refuse(folder, "one checkpoint", f"{len(indexes)} ({found})", "give the .index file that you mean")
+    return (chosen or indexes or [None])[0]
