@@ -3,7 +3,7 @@
 from minigpt.api import init_params, logits, loss_and_grads
 from minigpt.config import PRESETS, GPTConfig
 from minigpt.errors import CheckpointError, CommError, ConfigError, DataError, MinigptError, NumericsError
-from minigpt.sample import generate
+from minigpt.sample import generate, generate_batch
 from minigpt.shards import TokenShards
 from minigpt.tokenizer import Tokenizer
 from minigpt.trainer import Trainer
@@ -24,6 +24,7 @@ __all__ = [
     "Tokenizer",
     "Trainer",
     "generate",
+    "generate_batch",
     "init_params",
     "load_weights",
     "logits",

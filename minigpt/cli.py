@@ -16,7 +16,7 @@ class Sample:
     """Let a trained model continue a text."""
 
     weights: str
-    """A folder with config.json, model.safetensors and a tokenizer: a run's step_... folder."""
+    """A run's step_... folder, or any file or folder of weights that minigpt reads."""
     prompt: str = ""
     """The text to continue. Empty: the beginning of a document."""
     max_new_tokens: int = 100
@@ -27,8 +27,28 @@ class Sample:
     """Choose among so many likeliest tokens: the others, each unlikely, are many together. 0: among all."""
     top_p: float | None = None
     """Choose among the likeliest tokens that reach this probability together."""
+    top_p_rule: str = "smallest"
+    """smallest: the fewest that reach top-p; openai: without the one that crosses it, as its code did."""
     seed: int = 0
-    """Equal seeds write equal texts."""
+    """Equal seeds write equal texts; sample i has the seed + i."""
+    num_samples: int = 1
+    """Continuations of each prompt."""
+    prompt_file: str | None = None
+    """A text file to continue; "-": standard input."""
+    lines: bool = False
+    """Continue each line of prompt-file by itself."""
+    interactive: bool = False
+    """Read prompts from the terminal, one after another."""
+    show_probs: bool = False
+    """Show the likeliest tokens at each place, and which was drawn (>)."""
+    json: bool = False
+    """An object a line for each sample: prompt, seed, text, ids."""
+    tokenizer: str | None = None
+    """gpt2, or a tokenizer's file or folder. None: what lies beside the weights, else gpt2."""
+    ops: str = "fast"
+    """fast (kernels) or reference (plain array operations)."""
+    threads: int | None = None
+    """Threads of the kernels. None: every core."""
 
 
 Command = (
@@ -64,7 +84,7 @@ def train(recipe):
 
 def sample(command):
     """minigpt sample."""
-    from minigpt.sample import write_sample
+    from minigpt.write import write_sample
 
     return write_sample(command)
 

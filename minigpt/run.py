@@ -4,12 +4,12 @@ import dataclasses
 import time
 from pathlib import Path
 
-import numpy as np
-
 from minigpt import checkpoint
+from minigpt.choice import Choice, Dice
 from minigpt.compressors import bits_per_byte
 from minigpt.corpus import read_corpus
 from minigpt.data import batch, ordered_windows
+from minigpt.decode import Decoder
 from minigpt.errors import NumericsError
 from minigpt.evaluate import evaluate
 from minigpt.flops import flops_per_token, matmul_peak
@@ -19,7 +19,7 @@ from minigpt.ops.cross_entropy import IGNORED
 from minigpt.prefetch import Prefetch
 from minigpt.recipe import model_config, optimizer_config, resolved, settings
 from minigpt.resume import move_aside, resumed_state, source_of
-from minigpt.sample import Choice, continuation
+from minigpt.sample import continuation
 from minigpt.stop import RESUMABLE, StopSignal
 from minigpt.tokenizer import Tokenizer
 from minigpt.trainer import Trainer
@@ -125,13 +125,10 @@ class Run:
     def sample(self):
         """Let the model write from nothing, and show it."""
         step, ops = self.trainer.state.step, self.trainer.ops
-        rng = np.random.default_rng([self.recipe.seed, step])
+        decoder, dice = Decoder(self.config, ops, self.trainer.params), Dice([self.recipe.seed, step])
         with ops.session():
-            ids = list(
-                continuation(
-                    self.config, ops, self.trainer.params, [], self.recipe.sample_tokens, SAMPLING, rng
-                )
-            )
+            drawn = continuation(decoder, [], self.recipe.sample_tokens, SAMPLING, dice)
+            ids = [one.id for one in drawn]
         self.log.sample(step, self.corpus.tokenizer.decode(ids))
 
     def save(self):

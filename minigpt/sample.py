@@ -1,19 +1,22 @@
 """From a model to text: score the next token, choose one, append it, repeat."""
 
-from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from minigpt import kernels
-from minigpt.config import number_between, whole_between
+from minigpt.choice import Choice, Dice
+from minigpt.config import whole_between
+from minigpt.decode import Cache, Decoder
 from minigpt.door import checked_params, checked_prompt, checked_stop, dtype_of_params
-from minigpt.errors import CheckpointError, ConfigError, NumericsError
-from minigpt.model import forward
-from minigpt.tokenizer import TOKENIZER, Tokenizer
-from minigpt.weights import load_weights
+from minigpt.errors import DataError
 
-TOP_P_RULES = ("smallest", "openai")
-COLDEST = 1e-100  # colder is no different, but would divide beyond the largest float
+
+class Drawn(NamedTuple):
+    """A new token, and the scores that it was chosen by."""
+
+    id: int
+    logits: np.ndarray  # (V)
 
 
 def generate(
@@ -28,114 +31,107 @@ def generate(
     stop=None,
     top_p_rule="smallest",
     ops="fast",
+    slide=1,
 ):
     """The ids that continue prompt_ids; an empty prompt is <|endoftext|>, the last id of the vocabulary.
 
     temperature: 0 takes the likeliest token; otherwise logits are divided by it. top_k: keep the k
     likeliest (ties at the k-th are kept; None or 0 keeps all). top_p: then keep the likeliest tokens that
     reach this probability together: the smallest such set, or by top_p_rule="openai" without the token
-    that crosses it. stop: ids after which to end, the stop id included. Equal seeds give equal ids.
+    that crosses it. stop: ids after which to end, the stop id included. Equal seeds give equal ids, on
+    every platform.
 
-    When prompt and new ids exceed n_ctx, the model sees the last n_ctx of them.
+    The model sees up to n_ctx tokens. When there are more, the oldest drop out, `slide` at a time: with 1 it
+    always sees the last n_ctx, but reads them all anew for every token; with more it does so every `slide`
+    tokens, and sees at least n_ctx - slide + 1.
     Raises ConfigError, CheckpointError (params), DataError (prompt_ids, stop) and NumericsError when the
     model's scores are NaN or infinite.
     """
+    options = (max_new_tokens, temperature, top_k, top_p, seed, stop, top_p_rule, ops, slide)
+    return generate_batch(config, params, [prompt_ids], *options)[0]
+
+
+def generate_batch(
+    config,
+    params,
+    prompts,
+    max_new_tokens=20,
+    temperature=0.0,
+    top_k=None,
+    top_p=None,
+    seed=0,
+    stop=None,
+    top_p_rule="smallest",
+    ops="fast",
+    slide=1,
+):
+    """generate for several prompts at once, of any lengths: a list of new ids for each.
+
+    Prompt i has the seed seed + i: the ids are those that it gets alone with this seed, but where two
+    tokens are so nearly equal that rounding decides.
+    """
     table = kernels.table(ops, dtype_of_params(checked_params(config, params)))
-    ids, stop = checked_prompt(config, prompt_ids), checked_stop(config, stop)
+    if isinstance(prompts, (str, bytes)) or not hasattr(prompts, "__iter__"):
+        raise DataError(f"prompts must be a list of lists of ids: found {type(prompts).__name__}")
+    rows = [checked_prompt(config, prompt) for prompt in prompts]
+    stop = checked_stop(config, stop)
     whole_between("max_new_tokens", max_new_tokens, 0)
-    choice = Choice(temperature, top_k, top_p, top_p_rule)
-    rng = np.random.default_rng(whole_between("seed", seed, 0, 2**63))
+    whole_between("slide", slide, 1, config.n_ctx)
+    seed = whole_between("seed", seed, 0, 2**63)
+    choice, dice = Choice(temperature, top_k, top_p, top_p_rule), [Dice(seed + i) for i in range(len(rows))]
+    found = [[] for _ in rows]
     with table.session():
-        return list(continuation(config, table, params, ids, max_new_tokens, choice, rng, stop))
+        for drawn in draws(Decoder(config, table, params), rows, max_new_tokens, choice, dice, stop, slide):
+            for ids, one in zip(found, drawn, strict=True):
+                ids += [one.id] if one else []
+    return found
 
 
-def continuation(config, ops, params, ids, max_new_tokens, choice, rng, stop=()):
-    """Yield one new id after another."""
-    ids = list(ids) or [config.n_vocab - 1]
-    for _ in range(max_new_tokens):
-        tokens = np.array([ids[-config.n_ctx :]])  # (1, T)
-        logits, _ = forward(config, ops, params, tokens)  # (1, T, V)
-        ids.append(choice.draw(logits[0, -1], rng))
-        yield ids[-1]
-        if ids[-1] in stop:
+def continuation(decoder, ids, max_new_tokens, choice, dice, stop=(), slide=1):
+    """Yield one Drawn after another for one prompt."""
+    for (drawn,) in draws(decoder, [ids], max_new_tokens, choice, [dice], stop, slide):
+        yield drawn
+
+
+def draws(decoder, prompts, max_new_tokens, choice, dice, stop, slide):
+    """Yield for each new place a list: a Drawn for each prompt, None for those that have met a stop id.
+
+    Rows of unequal lengths stand flush right in one batch, behind pads that nobody sees.
+    """
+    n_ctx, n_vocab = decoder.config.n_ctx, decoder.config.n_vocab
+    rows = [list(prompt) or [n_vocab - 1] for prompt in prompts]
+    ended, starts = [False] * len(rows), None
+    for _ in range(max_new_tokens if rows else 0):
+        before, starts = starts, [window_start(len(row), n_ctx, slide) for row in rows]
+        if starts == before:
+            tokens = np.array([row[-1:] for row in rows])  # (B, 1)
+        else:  # at the beginning, or when tokens drop out: every position is another then
+            tokens, pads = flush_right([row[start:] for row, start in zip(rows, starts, strict=True)])
+            cache = Cache(decoder.config, decoder.params["wte.weight"].dtype, pads)
+        drawn = []
+        for i, logits in enumerate(decoder.read(cache, tokens)):
+            drawn.append(None if ended[i] else Drawn(choice.draw(logits, dice[i]), logits))
+            rows[i].append(rows[i][-1] if ended[i] else drawn[i].id)
+            ended[i] = ended[i] or drawn[i].id in stop
+        yield drawn
+        if all(ended):
             return
 
 
-class Choice:
-    """How one token is chosen from the logits; checked once, for all tokens."""
+def window_start(length, n_ctx, slide):
+    """How many of a row's tokens have dropped out when the model reads it: a multiple of slide, if need be.
 
-    def __init__(self, temperature=0.0, top_k=None, top_p=None, top_p_rule="smallest"):
-        self.temperature = number_between("temperature", temperature, 0, float("inf"))
-        self.top_k = whole_between("top_k", top_k or 0, 0)
-        self.top_p = 1.0 if top_p is None else number_between("top_p", top_p, 0, 1, closed=True)
-        self.top_p_rule = top_p_rule
-        if top_p_rule not in TOP_P_RULES:
-            raise ConfigError(f"top_p_rule must be one of {', '.join(TOP_P_RULES)}: found {top_p_rule!r}")
-
-    def draw(self, logits, rng):
-        """One id: the likeliest at temperature 0 (the lowest of equals), else a draw from `probs`.
-
-        logits (V)
-        """
-        if not np.isfinite(logits).all():
-            raise NumericsError("the model's scores are NaN or infinite: its weights are not usable")
-        if self.temperature == 0:
-            return int(logits.argmax())
-        cumulative = np.cumsum(self.probs(logits))
-        return int(np.searchsorted(cumulative / cumulative[-1], rng.random(), side="right"))
-
-    def probs(self, logits):
-        """The distribution that is drawn from, in float64.
-
-        logits (V) -> probs (V)
-        """
-        logits = logits.astype(np.float64)
-        scaled = (logits - logits.max()) / max(self.temperature, COLDEST)  # the likeliest at 0: no overflow
-        if 0 < self.top_k < len(scaled):
-            kth = np.partition(scaled, -self.top_k)[-self.top_k]
-            scaled = np.where(scaled < kth, -np.inf, scaled)
-        probs = np.exp(scaled)
-        probs = probs / probs.sum()
-        return probs if self.top_p == 1 else self.nucleus(probs)
-
-    def nucleus(self, probs):
-        """The likeliest tokens that reach top_p together (Holtzman et al. 2019, arXiv:1904.09751).
-
-        probs (V) -> probs (V)
-        """
-        order = np.argsort(-probs, kind="stable")  # (V)
-        reached = np.cumsum(probs[order])  # (V)
-        if self.top_p_rule == "openai":
-            count = max(1, int((reached <= self.top_p).sum()))
-        else:
-            count = int((reached < self.top_p).sum()) + 1
-        kept = np.zeros_like(probs)
-        kept[order[:count]] = probs[order[:count]]
-        return kept / kept.sum()
+    length=10, n_ctx=8, slide=1 -> 2
+    length=10, n_ctx=8, slide=3 -> 3
+    """
+    return max(0, -(-(length - n_ctx) // slide)) * slide
 
 
-def write_sample(command):
-    """minigpt sample: print the prompt and what the model makes of it."""
-    config, params = load_weights(command.weights)
-    tokenizer = Tokenizer.load(Path(command.weights) / TOKENIZER)
-    if tokenizer.n_vocab != config.n_vocab:
-        raise CheckpointError(
-            f"{command.weights}: config.json has a vocabulary of {config.n_vocab}, "
-            f"{TOKENIZER} one of {tokenizer.n_vocab}"
-        )
-    prompt = tokenizer.encode(command.prompt)
-    new = generate(
-        config,
-        params,
-        [tokenizer.eot, *prompt],
-        command.max_new_tokens,
-        command.temperature,
-        command.top_k,
-        command.top_p,
-        command.seed,
-        stop=[tokenizer.eot],
-    )
-    if new[-1:] == [tokenizer.eot]:
-        new = new[:-1]
-    print(command.prompt + tokenizer.decode(new))
-    return 0
+def flush_right(rows):
+    """Rows of ids as one array, with zeros before the shorter ones, and how many zeros.
+
+    [[1, 2, 3], [4]] -> [[1, 2, 3], [0, 0, 4]], [0, 2]
+    """
+    width = max(map(len, rows))
+    pads = [width - len(row) for row in rows]
+    return np.array([[0] * pad + row for pad, row in zip(pads, rows, strict=True)]), pads

@@ -12,7 +12,7 @@ from minigpt.config import GPTConfig, OptimizerConfig
 from minigpt.kernels import cpu
 from minigpt.kernels.cpu.team import Team
 from minigpt.ops import attention
-from minigpt.sample import Choice
+from minigpt.choice import Choice
 from tests.support.shapes import ShapeError, arrow_line, held_to_its_arrow_line
 from tests.support.tables import reference_table
 

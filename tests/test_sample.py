@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigpt
-from minigpt.sample import Choice
+from minigpt.choice import Choice, Dice
 
 CONFIG = minigpt.GPTConfig(n_layer=2, n_head=2, n_embd=8, n_ctx=6, n_vocab=11)
 
@@ -109,8 +109,8 @@ def test_openai_rule_leaves_out_the_token_that_crosses_p():
 
 def test_draws_follow_the_distribution():
     logits, n = np.log([0.5, 0.25, 0.15, 0.1]), 20_000
-    rng, choice = np.random.default_rng(0), Choice(1.0)
-    counts = np.bincount([choice.draw(logits, rng) for _ in range(n)], minlength=4)
+    dice, choice = Dice(0), Choice(1.0)
+    counts = np.bincount([choice.draw(logits, dice) for _ in range(n)], minlength=4)
     expected = n * choice.probs(logits)
     chi_square = ((counts - expected) ** 2 / expected).sum()
     assert chi_square < 16.27  # 3 degrees of freedom: exceeded once in a thousand seeds

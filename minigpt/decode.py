@@ -1,0 +1,94 @@
+"""Generation with a cache: keys and values of earlier tokens are kept, so a new token costs one position.
+
+The blocks are the model's own. Only attention is another: it looks at what the cache holds as well.
+"""
+
+import math
+from functools import partial
+
+import numpy as np
+
+from minigpt.model import block_forward, within
+from minigpt.ops.attention import merge_heads, softmax, split_heads
+
+
+class Cache:
+    """Room for the keys and values of B sequences of up to n_ctx tokens, 2 L B n_ctx C numbers in all.
+
+    pads: how many places before each sequence's first token are empty, so that sequences of unequal lengths
+    end at the same place. Nobody looks there, and positions count from the first token.
+    """
+
+    def __init__(self, config, dtype, pads=(0,)):
+        B, H, N, D = len(pads), config.n_head, config.n_ctx, config.n_embd // config.n_head
+        self.keys, self.values = np.empty((2, config.n_layer, B, H, N, D), dtype)  # (L, B, H, N, D) each
+        self.pads = np.array(pads)  # (B)
+        self.length = 0  # places filled so far, pads among them
+
+    def positions(self, T):
+        """Where the next T places stand in their sequences; pads, which nobody sees, at 0.
+
+        -> positions (B, T)
+        """
+        return np.maximum(self.length + np.arange(T) - self.pads[:, None], 0)
+
+    def hidden(self, T):
+        """Which of all places each of the next T does not see: later ones, and pads. A pad sees itself alone.
+
+        -> hidden (B, 1, T, S)
+        """
+        places = np.arange(self.length + T)  # (S)
+        queries = places[self.length :, None]  # (T, 1)
+        pads = places < self.pads[:, None, None]  # (B, 1, S)
+        return ((places > queries) | (pads & (places != queries)))[:, None]
+
+
+class Decoder:
+    """A model that reads on from what its cache holds."""
+
+    def __init__(self, config, ops, params):
+        self.config, self.ops, self.params = config, ops, params
+        self.blocks = [within(params, f"h.{layer}.") for layer in range(config.n_layer)]
+
+    def read(self, cache, tokens):
+        """The logits of what follows tokens, which follow what is in the cache and go into it.
+
+        tokens (B, T) -> logits (B, V)
+        """
+        params = self.params
+        x = params["wte.weight"][tokens] + params["wpe.weight"][cache.positions(tokens.shape[1])]  # (B, T, C)
+        for layer, block in enumerate(self.blocks):
+            attention = partial(cached_attention, ops=self.ops, cache=cache, layer=layer)
+            x, _ = block_forward(WithAttention(self.ops, attention), block, x, self.config.n_head)
+        cache.length += tokens.shape[1]
+        x, _ = self.ops.layernorm_forward(x[:, -1:], params["ln_f.weight"], params["ln_f.bias"])  # (B, 1, C)
+        logits, _ = self.ops.unembedding_forward(x, params["wte.weight"])  # (B, 1, V)
+        return logits[:, 0]
+
+
+class WithAttention:
+    """An ops table with another attention_forward."""
+
+    def __init__(self, ops, attention):
+        self.attention_forward, self._ops = attention, ops
+
+    def __getattr__(self, name):
+        return getattr(self._ops, name)
+
+
+def cached_attention(qkv, n_head, *, ops, cache, layer):
+    """attention_forward for places that see those in the cache too; their keys and values go into it.
+
+    qkv (B, T, 3C) -> y (B, T, C)
+    """
+    q, k, v = (split_heads(x, n_head) for x in np.split(qkv, 3, axis=-1))  # (B, H, T, D) each
+    end = cache.length + q.shape[2]
+    cache.keys[layer, :, :, cache.length : end] = k
+    cache.values[layer, :, :, cache.length : end] = v
+    if cache.length == 0 and not cache.pads.any():
+        return ops.attention_forward(qkv, n_head)  # nothing but these: what the model itself does
+    keys, values = cache.keys[layer, :, :, :end], cache.values[layer, :, :, :end]  # (B, H, S, D)
+    scores = (q @ keys.swapaxes(-1, -2)) / math.sqrt(q.shape[-1])  # (B, H, T, S)
+    if q.shape[2] > 1 or cache.pads.any():  # a single place sees all before it
+        scores = np.where(cache.hidden(q.shape[2]), -math.inf, scores)
+    return merge_heads(softmax(scores) @ values), None
