@@ -1,7 +1,7 @@
 """An oracle that borrows from what it judges is none: what the files in reference/ may import.
 
-Tools around the oracles (commands, files) may use libraries; those that check minigpt, or let it read a model's
-weights for them, may use minigpt too. They compute nothing that others are held against.
+Tools around the oracles (commands, files) may use libraries; those that check minigpt, or let it read a
+model's weights for them, may use minigpt too. They compute nothing that others are held against.
 """
 
 import ast
