@@ -1,0 +1,30 @@
+"""minigpt inspect: what a file or folder is, what is in it, and whether it is sound."""
+
+import dataclasses
+from pathlib import Path
+
+from tyro.conf import Positional
+
+from minigpt.errors import MinigptError
+
+
+@dataclasses.dataclass(frozen=True)
+class Inspect:
+    """Say what a file is (weights, tokens, a tokenizer), list its tensors, and judge whether it is sound."""
+
+    file: Positional[str]
+    """A file, or a folder that belongs together."""
+    n_head: int | None = None
+    """Heads, for tensors that do not say how many."""
+
+    def run(self):
+        """Print the report; 0 if all is well, 2 if not."""
+        from minigpt.weights.inspect.kinds import report
+
+        try:
+            for line in report(Path(self.file), self.n_head):
+                print(line, flush=True)
+        except MinigptError as reason:
+            print(f"verdict: not usable. {reason}")
+            return 2
+        return 0
