@@ -14,10 +14,11 @@ class Score(NamedTuple):
     bits_per_byte: float
 
 
-def evaluate(config, ops, params, tokens, targets, n_bytes, batch_size):
+def evaluate(config, ops, params, tokens, targets, n_bytes, batch_size, progress=lambda rows: None):
     """Score windows of a text whose scored targets stand for n_bytes of it.
 
     Windows lie side by side (data.ordered_windows), so a window's first tokens are predicted from little.
+    progress is told after each batch how many windows it had.
 
     tokens (N, T), targets (N, T)
     """
@@ -28,4 +29,5 @@ def evaluate(config, ops, params, tokens, targets, n_bytes, batch_size):
         scored = int((part != IGNORED).sum())
         nats += scored * float(ops.cross_entropy_forward(logits, part)[0])
         count += scored
+        progress(len(part))
     return Score(nats / count, nats / math.log(2) / n_bytes)

@@ -5,6 +5,8 @@ from minigpt.pieces import cut
 from minigpt.symbols import BYTE_IDS, SYMBOLS, shown
 from minigpt.token_checks import checked_text
 
+TITLE = 60  # characters of a text in the first line
+
 
 def shown_work(tokenizer, text):
     """Yield the lines that show how a text becomes ids.
@@ -14,8 +16,9 @@ def shown_work(tokenizer, text):
     """
     text = checked_text(text, "text")
     pieces, ids, size = cut(text), tokenizer.encode(text), len(text.encode())
+    title = repr(text) if len(text) <= TITLE else f"{text[:TITLE]!r}..."
     yield (
-        f"{text!r}: {len(text):,} characters, {size:,} bytes, {len(pieces):,} pieces, {len(ids):,} tokens"
+        f"{title}: {len(text):,} characters, {size:,} bytes, {len(pieces):,} pieces, {len(ids):,} tokens"
         + (f", {size / len(ids):.2f} bytes a token" if ids else "")
     )
     yield "bytes as vocabulary files write them: Ġ is a space, Ċ a newline, é is the two bytes Ã ©"

@@ -104,6 +104,10 @@ class Tokenize:
         | Annotated[Learn, subcommand("train", description=Learn.__doc__)]
     )
 
+    def run(self):
+        """Carry out the action."""
+        self.action.run()
+
 
 def load(name):
     """The tokenizer that a flag names."""
