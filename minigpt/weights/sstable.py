@@ -1,8 +1,8 @@
 """A sorted string table, LevelDB's file format: keys in order, each with its value, in checked blocks.
 
-    data block ... data block, index block, footer
+    data block ... data block, metaindex block, index block, footer
 
-The footer, 48 bytes, says where the index block is. Each value in the index block says where a data block
+The footer, 48 bytes, says where the last two are. Each value in the index block says where a data block
 is. All blocks are alike: entries, then the places (u32) where a key is written out in full, then how many.
 An entry says how many bytes its key shares with the key before it: "h0/b", "h0/w" -> "h0/b", (3, "w").
 Behind each block stand its kind of compression (a byte) and a checksum.
@@ -29,8 +29,11 @@ def entries(table):
     if len(table) < FOOTER or not is_table(table):
         raise Malformed(f"no table's last 8 bytes are {table[-8:].hex(' ') or 'missing'}: it may be cut off")
     footer = table[-FOOTER:]
-    _, _, at = handle(footer, 0)  # the metaindex block: filters, which these tables do not have
-    start, size, _ = handle(footer, at)
+    start, size, at = handle(footer, 0)
+    block(table, start, size)  # the metaindex: filters, which these tables do not have
+    start, size, at = handle(footer, at)
+    if any(footer[at:-8]):
+        raise Malformed("between the footer's handles and its end, all bytes must be 0")
     before = None
     for _, place in block_entries(block(table, start, size)):
         start, size, _ = handle(place, 0)

@@ -6,6 +6,7 @@ or several, holds their numbers, end to end. tensorflow/core/protobuf/tensor_bun
 
 import math
 import re
+from typing import NamedTuple
 
 import ml_dtypes
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from minigpt.weights.crc32c import crc32c, unmasked
 from minigpt.weights.protobuf import BYTES, FIXED32, VARINT, Malformed, fields
 from minigpt.weights.sstable import entries
-from minigpt.weights.stored import AGAIN, Checksum, MappedFile, Stored, refuse
+from minigpt.weights.stored import AGAIN, Checksum, MappedFile, Stored, check_room, refuse
 
 # tensorflow/core/framework/types.proto
 DTYPES = {
@@ -22,6 +23,7 @@ DTYPES = {
     17: np.dtype("<u2"), 19: np.dtype("<f2"),
 }  # fmt: skip
 LITTLE = 0
+FIELDS = {1: VARINT, 2: BYTES, 3: VARINT, 4: VARINT, 5: VARINT, 6: FIXED32}
 OBJECT_GRAPH = b"_CHECKPOINTABLE_OBJECT_GRAPH"
 SLICE = b"\0"  # what the key of a slice begins with
 INDEX_LIMIT = 2**24  # bytes, 500 times the index of gpt2-xl
@@ -40,8 +42,9 @@ def open_bundle(index):
         key, header = next(found, (None, b""))
         if key != b"":
             refuse(index, "the header of a tensor bundle under the key ''", repr(key), AGAIN)
-        data = DataFiles(index, checked_header(index, header))
-        return {name: data.stored(name, entry) for name, entry in named(index, found)}
+        n_shards = checked_header(index, header)
+        tensors = [checked_entry(index, name, message) for name, message in named(index, found)]
+        return in_data_files(index, n_shards, tensors)
     except Malformed as reason:
         refuse(index, "the index of a tensor bundle", f"damage ({reason})", AGAIN)
 
@@ -71,49 +74,54 @@ def named(index, found):
             raise Malformed(f"the name {key!r} is not UTF-8") from None
 
 
-class DataFiles:
-    """The data files of a bundle, mapped when the first tensor of theirs is met."""
+class Entry(NamedTuple):
+    """What the index says of a tensor."""
 
-    def __init__(self, index, n_shards):
-        self.index, self.n_shards, self.files, self.used = index, n_shards, {}, {}
+    name: str
+    dtype: np.dtype
+    shape: tuple
+    shard: int
+    offset: int
+    size: int
+    crc: int
 
-    def stored(self, name, entry):
-        """The Stored of a BundleEntryProto.
 
-        {1 dtype, 2 shape {2 dim {1 size}}, 3 shard_id, 4 offset, 5 size, 6 crc32c, 7 slices}; what is 0 is
-        not written.
-        """
-        if any(number == 7 for number, _, _ in entry):
-            refuse(f"{self.index}: {name}", "a whole tensor", "one saved in slices", "save it in one piece")
-        kinds = {1: VARINT, 2: BYTES, 3: VARINT, 4: VARINT, 5: VARINT, 6: FIXED32}
-        if wrong := [number for number, kind, _ in entry if kinds.get(number, kind) != kind]:
-            raise Malformed(f"{name}: field {wrong[0]} is of another kind")
-        values = {number: value for number, _, value in entry}
-        shape, dtype = shape_of(values.get(2, b"")), DTYPES.get(values.get(1))
-        if dtype is None:
-            expected = "a type of plain numbers"
-            refuse(f"{self.index}: {name}", expected, f"TensorFlow's type {values.get(1)}", SAVER)
-        size, offset = values.get(5, 0), values.get(4, 0)
-        if size != math.prod(shape) * dtype.itemsize:
-            raise Malformed(f"{name}: {dtype} of shape {shape} cannot have {size:,} bytes")
-        file = self.file(values.get(3, 0))
-        if size > file.size - offset:
-            expected = f"at least {offset + size:,} bytes, for {name}"
-            refuse(file.path, expected, f"{file.size:,}, {offset + size - file.size:,} too few", AGAIN)
-        self.used[file.path] = self.used.get(file.path, 0) + size
-        if self.used[file.path] > file.size:
-            raise Malformed(f"{name} and tensors before it lie in one place")
-        checksum = Checksum(crc32c, unmasked(values.get(6, 0)))
-        return Stored(file, name, dtype, shape, offset, checksum)
+def checked_entry(index, name, message):
+    """The Entry of a BundleEntryProto's fields.
 
-    def file(self, shard):
-        """The data file of a number."""
-        if shard >= self.n_shards:
-            raise Malformed(f"data file {shard} of {self.n_shards}")
-        if shard not in self.files:
-            name = f"{self.index.stem}.data-{shard:05d}-of-{self.n_shards:05d}"
-            self.files[shard] = MappedFile(self.index.with_name(name))
-        return self.files[shard]
+    {1 dtype, 2 shape {2 dim {1 size}}, 3 shard_id, 4 offset, 5 size, 6 crc32c, 7 slices}; what is 0 is not
+    written.
+    """
+    if any(number == 7 for number, _, _ in message):
+        refuse(f"{index}: {name}", "a whole tensor", "one saved in slices", "save it in one piece")
+    if wrong := [number for number, kind, _ in message if FIELDS.get(number, kind) != kind]:
+        raise Malformed(f"{name}: field {wrong[0]} is of another kind")
+    values = {number: value for number, _, value in message}
+    shape, dtype = shape_of(values.get(2, b"")), DTYPES.get(values.get(1))
+    if dtype is None:
+        refuse(f"{index}: {name}", "plain numbers", f"TensorFlow's type {values.get(1)}", SAVER)
+    size = values.get(5, 0)
+    if size != math.prod(shape) * dtype.itemsize:
+        raise Malformed(f"{name}: {dtype} of shape {shape} cannot have {size:,} bytes")
+    return Entry(name, dtype, shape, values.get(3, 0), values.get(4, 0), size, unmasked(values.get(6, 0)))
+
+
+def in_data_files(index, n_shards, found):
+    """name -> Stored of entries, after checking that each data file is as long as they say."""
+    files = {}
+    for shard in sorted({entry.shard for entry in found}):
+        if shard >= n_shards:
+            raise Malformed(f"data file {shard} of {n_shards}")
+        file = MappedFile(index.with_name(f"{index.stem}.data-{shard:05d}-of-{n_shards:05d}"))
+        mine = [entry for entry in found if entry.shard == shard]
+        check_room(file, f"{len(mine):,} tensors", max(entry.offset + entry.size for entry in mine))
+        if sum(entry.size for entry in mine) > file.size:
+            raise Malformed(f"some tensors of {file.path.name} lie in one place")
+        files[shard] = file
+    return {
+        e.name: Stored(files[e.shard], e.name, e.dtype, e.shape, e.offset, Checksum(crc32c, e.crc))
+        for e in found
+    }
 
 
 def shape_of(message):

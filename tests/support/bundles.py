@@ -1,4 +1,4 @@
-"""A writer of TensorFlow's tensor bundles, for big ones and for faulty ones; a test holds it to TensorFlow's."""
+"""A writer of TensorFlow's tensor bundles, for big and for faulty ones; a test holds it to TensorFlow's."""
 
 import struct
 
@@ -72,32 +72,42 @@ def masked(crc):
 
 def table(entries, block_bytes=BLOCK_BYTES, kind=0):
     """A sorted string table. kind: the kind of compression that blocks claim to have."""
-    written, places, pending, items = b"", {}, {}, list(entries.items())
+    written, index, block, items = b"", Block(1), Block(), list(entries.items())
     for i, (key, value) in enumerate(items):
-        pending[key] = value
-        if len(block(pending)) >= block_bytes or i == len(items) - 1:
+        block.add(key, value)
+        if block.size() >= block_bytes or i == len(items) - 1:
             following = items[i + 1][0] if i < len(items) - 1 else None
-            content = block(pending)
-            places[separator(key, following)] = handle(len(written), len(content))
-            written, pending = written + sealed(content, kind), {}
-    metaindex = handle(len(written), len(block({})))
-    written += sealed(block({}))
-    index = handle(len(written), len(block(places, 1)))
-    written += sealed(block(places, 1))
-    return written + (metaindex + index).ljust(40, b"\0") + struct.pack("<Q", MAGIC)
+            index.add(separator(key, following), handle(len(written), block.size()))
+            written, block = written + sealed(block.content(), kind), Block()
+    metaindex = handle(len(written), Block().size())
+    written += sealed(Block().content())
+    footer = metaindex + handle(len(written), index.size())
+    return written + sealed(index.content()) + footer.ljust(40, b"\0") + struct.pack("<Q", MAGIC)
 
 
-def block(entries, restart_every=RESTART_EVERY):
+class Block:
     """Entries with shared beginnings, then the places where a key stands in full."""
-    content, restarts, before = b"", [], b""
-    for place, (key, value) in enumerate(entries.items()):
-        if place % restart_every == 0:
-            restarts, before = [*restarts, len(content)], b""
-        shared = next((i for i in range(len(key)) if key[i : i + 1] != before[i : i + 1]), len(key))
-        content += varint(shared) + varint(len(key) - shared) + varint(len(value)) + key[shared:] + value
-        before = key
-    restarts = restarts or [0]
-    return content + struct.pack(f"<{len(restarts) + 1}I", *restarts, len(restarts))
+
+    def __init__(self, restart_every=RESTART_EVERY):
+        self.restart_every, self.entries, self.restarts = restart_every, bytearray(), [0]
+        self.before, self.since_restart = b"", 0
+
+    def add(self, key, value):
+        if self.since_restart == self.restart_every:
+            self.restarts.append(len(self.entries))
+            self.before, self.since_restart = b"", 0
+        shared = next((i for i in range(len(key)) if key[i : i + 1] != self.before[i : i + 1]), len(key))
+        lengths = varint(shared) + varint(len(key) - shared) + varint(len(value))
+        self.entries += lengths + key[shared:] + value
+        self.before, self.since_restart = key, self.since_restart + 1
+
+    def size(self):
+        return len(self.entries) + 4 * len(self.restarts) + 4
+
+    def content(self):
+        return bytes(self.entries) + struct.pack(
+            f"<{len(self.restarts) + 1}I", *self.restarts, len(self.restarts)
+        )
 
 
 def sealed(content, kind=0):
