@@ -92,9 +92,11 @@ def format_of_file(path):
     head, tail, size = ends(path)
     if size == 0:
         refuse(path, "weights", "an empty file", "fetch it, or make it, again")
+    if head[4:9] == b"\0\0\0\0{":  # first, for the length of its header may begin like anything
+        return SAFETENSORS
     if magic_of(head) == llmc.MAGIC:
         return LLMC_MODEL
-    if head.startswith(b"PK"):
+    if head.startswith(b"PK\x03\x04"):
         return format_of_zip(path)
     if is_table(tail):
         return OPENAI
@@ -103,8 +105,8 @@ def format_of_file(path):
     if head.lstrip()[:1] == b"{" and path.name.endswith(".index.json"):
         return INDEX
     found = what_is(head, size)
-    if head[8:9] == b"{" or (path.suffix == ".safetensors" and not found):
-        return SAFETENSORS
+    if path.suffix == ".safetensors" and not found:
+        return SAFETENSORS  # a damaged one: its reader says how
     what, advice = found or (f"a file that begins with {head[:8].hex(' ')}", ELSEWHERE)
     meant_for_shards = what.startswith("text") or magic_of(head) in LLMC
     refuse(path, "weights", what, ELSEWHERE if meant_for_shards else advice)

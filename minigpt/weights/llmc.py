@@ -127,4 +127,5 @@ def write_rows(file, array, dtype):
     step = max(1, PIECE // (array[:1].size * dtype.itemsize))
     for first in range(0, len(array), step):
         part = np.ascontiguousarray(array[first : first + step], np.float32)
-        file.write(part.astype(dtype).tobytes())
+        with np.errstate(invalid="ignore"):  # NaN stays NaN
+            file.write(part.astype(dtype).tobytes())

@@ -106,7 +106,7 @@ def write_tensors(path, arrays, metadata=None):
     """A safetensors file of named arrays, flushed to a temporary name and renamed. Raises CheckpointError."""
     with written_whole(path) as temporary:
         # safetensors writes an array's memory as it lies there, so views must be laid out first
-        laid_out = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        laid_out = {name: np.asarray(array, order="C") for name, array in arrays.items()}
         try:
             save_file(laid_out, temporary, metadata)
         except SafetensorError as reason:

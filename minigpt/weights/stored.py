@@ -99,7 +99,8 @@ def fill(out, stored):
     target = out.T if stored.transposed else out
     target = target.reshape(stored.shape or (1,))
     for first, part in rows(stored):
-        target[first : first + len(part)] = part
+        with np.errstate(invalid="ignore"):  # NaN stays NaN
+            target[first : first + len(part)] = part
 
 
 def read(stored):
