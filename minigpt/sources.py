@@ -9,9 +9,10 @@ from minigpt.vocabularies import IN_A_FOLDER
 
 SHARDS = (".bin", ".npy")
 UNPREPARED = (".jsonl", ".ndjson", ".parquet")
-COMPANIONS = ("manifest.json", *IN_A_FOLDER)  # what lies beside shards
-VALIDATION = re.compile(r"(^|[_.-])val([_.-]|$)")  # fineweb_val_000000.bin, tiny_shakespeare_val.bin, val.bin
-AFTER_THE_NAME = re.compile(r"(?:^|[_.-])(?:train|val|\d+)(?:[_.-]|$)")
+COMPANIONS = ("manifest.json", "tokenizer_config.json", *IN_A_FOLDER)  # what lies beside shards
+# fineweb_val_000000.bin, tiny_shakespeare_train.bin, val.bin: a name, which part, a number
+NAME = re.compile(r"(?:(?P<name>.*)[_.-])?(?P<part>train|val)(?:[_.-].*)?")
+NUMBER = re.compile(r"[_.-]?\d+$")
 
 
 def files_of(pattern, option="data"):
@@ -81,13 +82,15 @@ def validation_beside(paths):
 
 
 def is_validation(path):
-    """Whether a shard is one to validate on: val is a part of its name."""
-    return bool(VALIDATION.search(path.stem))
+    """Whether a shard is one to validate on: the last train or val in its name is val."""
+    named = NAME.fullmatch(path.stem)
+    return bool(named) and named["part"] == "val"
 
 
 def name_of(path):
     """What a shard's name begins with: fineweb of fineweb_train_000001.bin, nothing of val.bin."""
-    return AFTER_THE_NAME.split(path.stem)[0]
+    named = NAME.fullmatch(path.stem)
+    return named["name"] or "" if named else NUMBER.sub("", path.stem)
 
 
 def tokenizer_beside(paths):

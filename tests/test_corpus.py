@@ -1,6 +1,7 @@
 """What a run reads: which part of a text is held out, which shards are, and whose tokenizer they have."""
 
 import dataclasses
+import functools
 import hashlib
 from pathlib import Path
 
@@ -19,6 +20,14 @@ from minigpt.sources import files_of
 from minigpt.tokenizer import Tokenizer
 
 POEM = "Tyger Tyger, burning bright, In the forests of the night; " * 20
+
+
+@pytest.fixture(scope="module", autouse=True)
+def gpt2_once():
+    """GPT-2's tokenizer is made once for all these tests, which takes a quarter of a second."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Tokenizer, "gpt2", functools.cache(Tokenizer.gpt2))
+        yield
 
 
 def recipe(data, **options):
@@ -165,7 +174,8 @@ def folder(tmp_path):
     names = ["a_train_000001", "a_train_000002", "a_val_000000", "b_train_000001", "b_val_000000"]
     for i, name in enumerate(names):
         write_shard(tmp_path / f"{name}.bin", [100 + i] * 50)
-    (tmp_path / "manifest.json").write_text("{}")
+    for name in ("manifest.json", "tokenizer_config.json"):
+        (tmp_path / name).write_text("{}")
     return tmp_path
 
 
@@ -206,6 +216,8 @@ def test_shards_with_val_in_their_names_are_for_validation(folder, data, val_dat
         ("edu_fineweb10B/edufineweb_train_000001.npy", "edu_fineweb10B/edufineweb_val_000000.npy"),
         ("interval_000001.bin", "interval_val_000000.bin"),
         ("data.bin", "data-val.bin"),
+        ("old-val-data_train_000001.bin", "old-val-data_val_000000.bin"),
+        ("train_val_split_train.bin", "train_val_split_val.bin"),
     ],
 )
 def test_names_that_others_use(tmp_path, train, val):
