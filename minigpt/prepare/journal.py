@@ -1,0 +1,147 @@
+"""How far an output is, on the disk: never ahead of the tokens it speaks of."""
+
+import dataclasses
+import fcntl
+import json
+import os
+import re
+
+from minigpt.disk import flush, replace_file
+from minigpt.errors import DataError
+
+JOURNAL = "journal.json"
+UNFINISHED = "unfinished.bin"  # the tokens of the shard that is being written
+LEFT_BEHIND = (
+    r"(journal|manifest|tokenizer|tokenizer_config)\.json\.[0-9]+\.tmp"  # of disk.replace_file, by a kill
+)
+
+
+@dataclasses.dataclass
+class State:
+    """How far an output is: the inputs before (file, offset), and `skip` tokens of what comes next."""
+
+    file: int = 0
+    offset: int = 0  # bytes, or rows
+    skip: int = 0  # a shard may end within a unit
+    documents: int = 0
+    skipped: int = 0
+    text_bytes: int = 0
+    unfinished: int = 0  # tokens of the shard that is being written
+    shards: list = dataclasses.field(default_factory=list)  # the finished ones, as in the manifest
+    done: bool = False
+
+    @property
+    def tokens(self):
+        """How many are written."""
+        return sum(shard["tokens"] for shard in self.shards) + self.unfinished
+
+
+def open_folder(folder, may_hold=""):
+    """Make an output's folder if need be and keep others out of it; the lock ends with the process.
+
+    may_hold: a pattern of further names that do not make it someone else's. Returns the lock, to be closed.
+    """
+    if not folder.is_dir() and os.path.lexists(folder):
+        raise DataError(f"{folder}: expected a folder to write, found a file; give another --out")
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        lock_folder(lock, folder)
+        refuse_foreign(folder, may_hold)
+        for path in folder.iterdir():
+            if re.fullmatch(LEFT_BEHIND, path.name):
+                path.unlink()
+    except BaseException:
+        os.close(lock)
+        raise
+    return lock
+
+
+def refuse_foreign(folder, may_hold):
+    """DataError if a folder holds something, and neither a journal nor a manifest."""
+    names = {path.name for path in folder.iterdir()}
+    ours = f"{LEFT_BEHIND}|{may_hold}"
+    foreign = sorted(name for name in names if not re.fullmatch(ours, name))
+    if foreign and not names & {JOURNAL, "manifest.json"}:
+        shown = ", ".join(foreign[:3]) + (", ..." if len(foreign) > 3 else "")
+        raise DataError(
+            f"{folder}: expected an empty folder or an output of minigpt data, found {shown}; "
+            "nothing is overwritten: give another --out"
+        )
+
+
+def lock_folder(lock, folder):
+    """DataError if another process holds the folder. File systems without locks go without."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise DataError(f"{folder}: another minigpt data is writing here; wait for it, or end it") from None
+    except OSError:
+        pass
+
+
+def save(folder, settings, state):
+    """Put the journal in place of the last one; afterwards a kill loses nothing of what it says."""
+    write_whole(folder / JOURNAL, {"settings": settings, "state": dataclasses.asdict(state)})
+
+
+def write_whole(path, value):
+    """A JSON file, whole or not at all, and on the disk with its name."""
+    replace_file(path, (json.dumps(value, indent=1) + "\n").encode())
+    flush(path.parent)
+
+
+def load(folder, settings):
+    """The State that a journal holds, a new one if there is none, or if nothing had been written yet.
+
+    DataError if it was begun otherwise. What may have changed are inputs that were not begun yet: a line that
+    stopped the work may be mended. Not in a part, whose share of the inputs depends on the sizes of all.
+    """
+    path = folder / JOURNAL
+    if not path.exists():
+        return State()
+    try:
+        journal = json.loads(path.read_bytes())
+        state = State(**journal["state"])
+        then = journal["settings"]
+    except (OSError, ValueError, KeyError, TypeError) as reason:
+        raise DataError(f"{path}: not readable: {reason!r}; begin anew with another --out") from None
+    if state == State():
+        return state
+    if state.done or "part" in settings or not differ_later(then, settings, begun=state.file + 1):
+        refuse_others(path, then, settings)
+    return state
+
+
+def differ_later(then, now, begun):
+    """Whether settings differ in nothing but inputs, and in none of the first ones, which were begun."""
+    old, new = then.get("inputs", []), now.get("inputs", [])
+    return old[:begun] == new[:begun] and then | {"inputs": new} == now
+
+
+def refuse_others(path, then, now):
+    """DataError with every difference between what an output was begun with and what is asked for now."""
+    if found := list(differences(then, json.loads(json.dumps(now)))):
+        raise DataError(
+            f"{path}: begun with other settings or inputs: {'; '.join(found)}; "
+            "give the same ones again, or another --out"
+        )
+
+
+def differences(then, now, name=""):
+    """Yield a sentence for each difference between two JSON values; lists of inputs are compared by name."""
+    if then == now:
+        return
+    if isinstance(then, dict) and isinstance(now, dict):
+        for key in dict.fromkeys([*then, *now]):
+            yield from differences(then.get(key), now.get(key), f"{name} {key}".strip())
+    elif isinstance(then, list) and isinstance(now, list):
+        old, new = ({one["name"]: one for one in inputs} for inputs in (then, now))
+        yield from (f"{one} was among the inputs, now it is not" for one in old.keys() - new.keys())
+        yield from (f"{one} was not among the inputs, now it is" for one in new.keys() - old.keys())
+        for one in old.keys() & new.keys():
+            yield from differences(old[one], new[one], one)
+        if old.keys() == new.keys() and list(old) != list(new):
+            yield "the inputs were in another order"
+    else:
+        yield f"{name} was {then!r}, now {now!r}"
