@@ -1,0 +1,187 @@
+"""reference check, step by step."""
+
+import dataclasses
+import json
+import resource
+import sys
+import time
+
+import numpy as np
+from tqdm import tqdm
+
+import minigpt
+from minigpt.errors import ConfigError
+from minigpt.kernels.cpu.memory import keep_freed_memory
+from minigpt.model import param_shapes
+from reference.check import columns, condition, debug_state, published, report, subject
+from reference.check.slopes import Slopes
+
+JUDGES = ("complex-step", "torch", "debug-state")
+
+
+def check(command):
+    """Ask every judge, print what they say, and return the exit code."""
+    start = time.perf_counter()
+    say = (lambda line: print(line, file=sys.stderr, flush=True)) if command.json else print
+    judges, state_path = judges_of(command.against)
+    config, params = model_of(command)
+    state = state_path and debug_state.read(state_path, config, param_shapes(config))
+    tokens, targets, origin = batch_of(command, config, state)
+    say(f"{command.weights or 'a random model'}: {words(config)}; batch {tokens.shape}: {origin}")
+    keep_freed_memory()  # the same large arrays come and go
+
+    with np.errstate(all="ignore"):  # what is not finite shows in the table
+        question = ask(config, params, tokens, targets, command.dtype, say)
+        found = [ASK[judge](question, state, command, say) for judge in judges_for(config, judges, say)]
+        verdicts = facts(command, question, say)
+        norms = {name: float(np.linalg.norm(value)) for name, value in question.answer.items()}
+    seconds, peak = time.perf_counter() - start, peak_memory()
+    if command.json:
+        about = {"command": dataclasses.asdict(command), "config": dataclasses.asdict(config)}
+        print(json.dumps(report.as_json(question, found, verdicts, norms, seconds, peak, about), indent=1))
+    else:
+        lines = [*report.table(question, found, norms), *report.facts(verdicts)]
+        print(*lines, report.summary(question, found, verdicts, seconds, peak), sep="\n")
+    passed = not report.failures(question, found) and all(verdict.passed for verdict in verdicts)
+    return 0 if passed else 1
+
+
+def judges_of(against):
+    """The judges asked for, and the debug state's path: ("complex-step,debug-state", "x.bin")."""
+    given = [word for part in against for word in part.split(",") if word]
+    judges = [word for word in given if word in JUDGES]
+    paths = [word for word in given if word not in JUDGES]
+    if len(paths) != ("debug-state" in judges):
+        expected = "one FILE for debug-state" if "debug-state" in judges else f"names of {', '.join(JUDGES)}"
+        raise ConfigError(f"against: expected {expected}: found {', '.join(paths) or 'none'}")
+    if "torch" in judges and not columns.has_torch():
+        raise ConfigError("against: torch is not installed; install minigpt[oracle], or leave torch out")
+    if not judges:
+        judges = ["complex-step", *(["torch"] if columns.has_torch() else [])]
+    return judges, paths[0] if paths else None
+
+
+def judges_for(config, judges, say):
+    """The judges without torch for a single channel."""
+    if config.n_embd == 1 and "torch" in judges:
+        say("torch: not asked; layernorm erases a single channel, of which torch leaves its roundings")
+        return [judge for judge in judges if judge != "torch"]
+    return judges
+
+
+def model_of(command):
+    """config and float64 parameters."""
+    if (command.weights is None) == (command.random is None):
+        raise ConfigError("give one of --weights PATH and --random SHAPE, such as --random gpt2")
+    if command.random is not None:
+        return subject.random_model(command.random, command.seed)
+    config, params = subject.load(command.weights, command.n_head)
+    if command.dtype == "float32":
+        params = {name: param.astype("float32").astype("float64") for name, param in params.items()}
+    return config, params
+
+
+def batch_of(command, config, state):
+    """tokens, targets and where they are from; a debug state brings its own."""
+    if not state:
+        return subject.batch_of(
+            config, command.text, command.weights, command.batch, command.time, command.seed
+        )
+    if command.text is not None:
+        raise ConfigError("text: a debug state brings its own batch: leave out --text")
+    return state.tokens, state.targets, "the debug state's"
+
+
+def ask(config, params, tokens, targets, dtype, say):
+    """minigpt's answer, as a Question."""
+    mine = params if dtype == "float64" else {name: param.astype(dtype) for name, param in params.items()}
+    start = time.perf_counter()
+    answer = condition.ask(config, mine, tokens, targets)
+    took = report.duration(time.perf_counter() - start)
+    say(f"forward and backward in {dtype}: {took}, loss {answer['loss']:.6f}; once more for the bounds")
+    unit = condition.DOUBLE if dtype == "float64" else condition.SINGLE
+    exact = answer if dtype == "float64" else condition.ask(config, params, tokens, targets)
+    bounds = condition.bounds(config, params, tokens, targets, exact, unit)
+    return columns.Question(config, params, tokens, targets, answer, unit, bounds)
+
+
+def ask_complex_step(question, state, command, say):
+    """Complex-step, after saying how long it will take."""
+    grads = {name: question.answer[name] for name in question.params}
+    tokens, targets, rows = question.tokens, question.targets, columns.sequences(question)
+    if rows < len(tokens):
+        row = int((targets >= 0).any(axis=1).argmax())  # the first that is scored at all
+        tokens, targets = tokens[row : row + 1], targets[row : row + 1]
+        mine = {name: param.astype(command.dtype) for name, param in question.params.items()}
+        _, grads = minigpt.loss_and_grads(question.config, mine, tokens, targets)
+    slopes = Slopes(question.config, question.params, tokens, targets)
+    say(
+        f"complex-step: {len(grads)} tensors on {rows} of {len(question.tokens)} sequences, "
+        f"about {report.duration(expected_time(slopes, grads))} and {expected_memory(question) / 1e9:.1f} GB"
+    )
+    watch = watcher("complex-step")
+    return columns.complex_step(question, grads, slopes, command.seed, watch)
+
+
+def expected_time(slopes, grads):
+    """Seconds for all tensors, from those for the last one, whose way to the loss is the shortest."""
+    last = min(grads, key=slopes.ahead)
+    start = time.perf_counter()
+    slopes.error(last, grads[last], np.random.default_rng(0))
+    taken = time.perf_counter() - start
+    return taken * sum(map(slopes.ahead, grads)) / slopes.ahead(last)
+
+
+def expected_memory(question):
+    """Bytes at the peak, roughly: parameters and gradients, torch's too; token table and logits, complex."""
+    N = sum(param.size for param in question.params.values())
+    table = 24 * question.config.n_vocab * question.config.n_embd
+    logits = 8 * question.tokens.size * question.config.n_vocab
+    return 2e8 + max(16 * N + table + 5 * logits, (48 if columns.has_torch() else 16) * N + 4 * logits)
+
+
+def ask_torch(question, state, command, say):
+    """torch's autograd."""
+    say("torch: autograd in float64")
+    return columns.torch(question)
+
+
+def ask_debug_state(question, state, command, say):
+    """llm.c's file."""
+    return columns.debug_state(question, state)
+
+
+ASK = {"complex-step": ask_complex_step, "torch": ask_torch, "debug-state": ask_debug_state}
+
+
+def facts(command, question, say):
+    """The published facts, where the weights are OpenAI's 124M or are said to be."""
+    batch = question.tokens, question.targets
+    openais = published.are_openais(question.config, *batch, question.answer["loss"])
+    if command.golden and question.config != minigpt.PRESETS["gpt2"]:
+        raise ConfigError("golden: what is published is of OpenAI's 124M; these weights have another shape")
+    if not (openais or command.golden):
+        return []
+    if not published.is_debug_batch(*batch):
+        say("golden: the curves need llm.c's debug batch: give tinyshakespeare as --text, batch 4, time 64")
+    params = {name: param.astype("float32") for name, param in question.params.items()}
+    return published.verdicts(question.config, params, *batch, watcher("published facts"))
+
+
+def watcher(what):
+    """A progress bar around names, on a terminal."""
+    return lambda names: tqdm(names, desc=what, disable=None)
+
+
+def words(config):
+    """The shape in a few words."""
+    return (
+        f"{config.n_layer} layers, {config.n_head} heads, {config.n_embd} channels, context {config.n_ctx}, "
+        f"vocabulary {config.n_vocab}"
+    )
+
+
+def peak_memory():
+    """The most bytes that this process has had."""
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else 1024 * most
