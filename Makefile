@@ -27,8 +27,9 @@ tokenizer-proof: $(VENV)/.proof  # ours is tiktoken's gpt2: every character, eve
 goldens: $(VENV)/.oracle  # make tests/golden anew from torch
 	$(RUN)/python -m reference.golden
 
-bench: $(VENV)/.proof  # training steps against torch, text to tokens against tiktoken, each in one run
+bench: $(VENV)/.proof  # steps against torch, tokens against tiktoken, writing against transformers, each in one run
 	$(RUN)/python -m bench.step $(ARGS)
+	$(RUN)/python -m bench.sample $(ARGS)
 	$(RUN)/python -m bench.data $(ARGS)
 
 clean:
