@@ -133,5 +133,3 @@ def fingerprint(path):
     """Size and SHA-256 of a file."""
     with open(path, "rb") as file:
         return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
-
-

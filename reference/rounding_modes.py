@@ -13,8 +13,8 @@ until it runs out of exponents, at both ends.
 less where the last bit that stays is 0. `stochastic` rounds up or down by chance, up with the probability of
 the fraction that is dropped, so that the mean is right: a uniform number is added before cutting. At the
 fraction f its mean squared error is f (1 - f), in units of the last place squared, while nearest makes
-min(f, 1 - f)^2, which is never more: errors of stochastic rounding are an upper estimate of nearest's, without
-its luck (Connolly, Higham, Mary 2021, SIAM J. Sci. Comput. 43(1)).
+min(f, 1 - f)^2, which is never more: errors of stochastic rounding are an upper estimate of nearest's,
+without its luck (Connolly, Higham, Mary 2021, SIAM J. Sci. Comput. 43(1)).
 """
 
 from typing import NamedTuple

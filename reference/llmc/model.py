@@ -96,18 +96,18 @@ def block_forward(s, layer, stream):
     op, p, _, keep = s.at(layer)
     H = s.inputs.sizes.H
     ln1 = normalise(s, layer, "ln1", stream, p.ln1w, p.ln1b)
-    qkv = keep("qkv", op.matmul_forward(s.a, ln1, p.qkvw, p.qkvb))
+    qkv = keep("qkv", op.matmul_forward(s.a, ln1, op.weight("qkvw", p.qkvw), p.qkvb))
     q, k, v = op.attention_split(qkv, H)
     seen, scale = op.attention_seen(q.shape[2]), op.attention_scale(stream.shape[-1], H)
     preatt = keep("preatt", op.attention_scores(s.a, q, k, seen, scale))
     att = keep("att", op.attention_softmax(s.a, preatt, seen))
     atty = keep("atty", op.attention_mix(s.a, att, v, seen))
-    attproj = keep("attproj", op.matmul_forward(s.a, atty, p.attprojw, p.attprojb))
+    attproj = keep("attproj", op.matmul_forward(s.a, atty, op.weight("attprojw", p.attprojw), p.attprojb))
     residual2 = keep("residual2", op.residual_forward(stream, attproj))
     ln2 = normalise(s, layer, "ln2", residual2, p.ln2w, p.ln2b)
-    fch = keep("fch", op.matmul_forward(s.a, ln2, p.fcw, p.fcb))
+    fch = keep("fch", op.matmul_forward(s.a, ln2, op.weight("fcw", p.fcw), p.fcb))
     fch_gelu = keep("fch_gelu", op.gelu_forward(fch))
-    fcproj = keep("fcproj", op.matmul_forward(s.a, fch_gelu, p.fcprojw, p.fcprojb))
+    fcproj = keep("fcproj", op.matmul_forward(s.a, fch_gelu, op.weight("fcprojw", p.fcprojw), p.fcprojb))
     return keep("residual3", op.residual_forward(residual2, fcproj))
 
 
@@ -158,7 +158,8 @@ def block_backward(s, layer, dstream):
 def product_backward(s, layer, name, dout, x):
     """Keep the gradients of weight and bias, return dx: dout (B, T, O), x (B, T, I) -> dx (B, T, I)"""
     op, p, _, keep = s.at(layer)
-    dx, dweight, dbias = op.matmul_backward(s.a, dout, x, getattr(p, f"{name}w"))
+    weight = op.weight(f"{name}w", getattr(p, f"{name}w"))
+    dx, dweight, dbias = op.matmul_backward(s.a, dout, x, weight)
     keep(f"d{name}w", op.parameter_gradient(f"{name}w", dweight))
     keep(f"d{name}b", op.parameter_gradient(f"{name}b", dbias))
     return dx

@@ -252,7 +252,12 @@ def mean_loss_backward(targets, dtype):
     return (scored / np.count_nonzero(scored)).astype(dtype)
 
 
-# What becomes of a parameter's gradient ----------------------------------------------------------------
+# What becomes of a parameter and of its gradient -------------------------------------------------------
+
+
+def weight(name, stored):
+    """A matrix as it is multiplied with: as it is stored."""
+    return stored
 
 
 def tie(dwte_head, dwte_encoder):

@@ -1,0 +1,157 @@
+"""The cause of a difference, found by planting the faults of the catalogue and looking which explains it.
+
+A fault is named only if, with it planted, the first failing tensor and all before it are within the budget of
+the model that has the fault. Among several the one is named after which most tensors follow without another
+failure. If one still fails later, the search goes on from there with the fault in place, so that two mistakes
+at once are both named; and if no single fault explains a tensor, pairs are tried.
+"""
+
+import itertools
+from typing import NamedTuple
+
+import numpy as np
+
+from reference.budgets import budgets
+from reference.diff.faults import catalogue, table_of
+from reference.diff.walk import walk
+from reference.llmc import Exact, run
+from reference.llmc.names import layered
+
+MOST_FAULTS = 4  # explained one after the other, before a program counts as too different
+MOST_PAIRED = 24  # faults that are tried in pairs
+BEST = 6  # candidates whose budgets are computed
+
+
+class Verdict(NamedTuple):
+    """The faults that are planted, each with the layers it is in (None: all); rows of the walk with them."""
+
+    planted: list
+    rows: list
+    unexplained: tuple | None
+
+
+class Reached(Exception):
+    """A run has come to the tensor that was asked for."""
+
+
+class Until(Exact):
+    """Exact, and stops behind a key. tensors: those so far."""
+
+    def __init__(self, key):
+        self.key, self.tensors = key, {}
+
+    def keep(self, key, tensor):
+        self.tensors[key] = tensor
+        if key == self.key:
+            raise Reached
+        return tensor
+
+
+def explain(inputs, found, rows, mode, runs):
+    """The Verdict on MINE, whose walk against the faultless model gave these rows."""
+    planted, exact = [], None
+    for _ in range(MOST_FAULTS):
+        failing = first_failing(rows)
+        if failing is None:
+            return Verdict(planted, rows, None)
+        best = search(inputs, found, planted, failing, rows, mode, runs, exact)
+        if best is None:
+            return Verdict(planted, rows, failing.key)
+        planted, rows = best
+    failing = first_failing(rows)
+    return Verdict(planted, rows, failing.key if failing else None)
+
+
+def first_failing(rows):
+    """The first Row beyond its budget, or None."""
+    return next((row for row in rows if not row.passed), None)
+
+
+def search(inputs, found, planted, failing, rows, mode, runs, exact):
+    """(planted with one or two faults more, the walk with them) for what explains most, or None."""
+    before = {row.key for row in rows[: rows.index(failing)]}
+    singles = plausible(inputs, found, failing.key, before)
+    choice = best_of(inputs, found, planted, [[fault] for fault in singles], failing, mode, runs)
+    if choice is None and len(singles) <= MOST_PAIRED:
+        pairs = [list(pair) for pair in itertools.combinations(singles, 2) if not clash(*pair)]
+        choice = best_of(inputs, found, planted, pairs, failing, mode, runs)
+    return choice
+
+
+def clash(one, other):
+    """Whether two faults replace the same operation."""
+    return bool(one[0].changes.keys() & other[0].changes.keys())
+
+
+def plausible(inputs, found, key, before):
+    """(fault, layers) that could first show at this key, and not at one that passed."""
+    candidates = []
+    for fault in catalogue(inputs.sizes, inputs.targets):
+        scopes = [None]
+        if key[1] is not None and inputs.sizes.L > 1 and any(layered(name) for name in fault.shows_in):
+            scopes.append((key[1],))
+        for layers in scopes:
+            if key[0] in fault.shows_in or not shown(fault, layers, before):
+                candidates.append((fault, layers))
+    return candidates
+
+
+def shown(fault, layers, before):
+    """Whether a tensor that the fault touches directly was compared before, and passed."""
+    return any(
+        name in fault.shows_in and (layers is None or layer is None or layer in layers)
+        for name, layer in before
+    )
+
+
+def best_of(inputs, found, planted, additions, failing, mode, runs):
+    """Of several additions, the one that explains the failing tensor and most that follow."""
+    near = []
+    for place, addition in enumerate(additions):
+        gap = gap_at(inputs, found, planted + addition, failing.key)
+        if gap < 0.5 * np.linalg.norm(found[failing.key].array - gap_free(inputs, planted, failing.key)):
+            near.append((gap, place))
+    explained = []
+    for _, place in sorted(near)[:BEST]:
+        rows = walk_with(inputs, found, planted + additions[place], mode, runs)
+        later = first_failing(rows)
+        reached = len(rows) if later is None else rows.index(later)
+        at = [row.key for row in rows].index(failing.key)
+        if reached > at:
+            explained.append((-reached, place, rows))
+    if not explained:
+        return None
+    _, place, rows = min(explained, key=lambda entry: entry[:2])
+    return planted + additions[place], rows
+
+
+def gap_at(inputs, found, planted, key):
+    """How far MINE is from the model with these faults, at one tensor; infinite where that has no value."""
+    tensor = gap_free(inputs, planted, key)
+    gap = np.linalg.norm(found[key].array - tensor)
+    return gap if np.isfinite(gap) else np.inf
+
+
+def gap_free(inputs, planted, key):
+    """One tensor of the model with these faults."""
+    arithmetic = Until(key)
+    try:
+        with np.errstate(all="ignore"):
+            run(inputs, arithmetic, table_of(planted))
+    except Reached:
+        pass
+    return canonical(key, arithmetic.tensors[key])
+
+
+def canonical(key, tensor):
+    """What is compared of a tensor: of scores, only what is seen."""
+    return np.tril(tensor) if key[0] in ("preatt", "datt", "dpreatt") else tensor
+
+
+def walk_with(inputs, found, planted, mode, runs):
+    """The walk against the model with these faults, and within its budgets."""
+    with np.errstate(all="ignore"):
+        table = table_of(planted)
+        exact = {key: canonical(key, tensor) for key, tensor in run(inputs, table=table).items()}
+        allowed = budgets(inputs, mode, exact, table, runs, only=found)
+    return walk(found, exact, allowed, mode)

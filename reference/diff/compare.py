@@ -1,0 +1,140 @@
+"""diff, from files to a verdict."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from reference.bad_input import BadInput
+from reference.budgets import RUNS, Budget, budgets, unit_of
+from reference.diff.arrange import Arranged, Found
+from reference.diff.causes import canonical, explain, first_failing
+from reference.diff.files import INPUTS, read_tensors
+from reference.diff.report import as_json, as_text
+from reference.diff.walk import walk
+from reference.dump_files import fingerprint
+from reference.llmc import run
+from reference.llmc.names import PARAMETERS, Inputs, Sizes, layered
+
+
+def compare(command):
+    """(the report, the exit code) of a Diff."""
+    ref = Path(command.ref)
+    mine = read_tensors(command.mine, command.shapes)
+    if command.runs < 2:
+        raise BadInput(f"--runs must be 2 or more: found {command.runs}")
+    if (ref / INPUTS).is_file():
+        inputs = read_inputs(ref)
+        layers = layers_of(Path(command.mine), inputs.sizes)
+        options = {"tolerance": command.tolerance, "causes": command.causes}
+        rows, notes, verdict = examine(inputs, mine, command.dtype, command.runs, layers, **options)
+    else:
+        rows, notes, verdict = against_file(ref, mine, command)
+    if not rows:
+        raise BadInput("no tensor is on both sides")
+    report = as_json if command.json else as_text
+    return report(command, rows, notes, verdict), int(first_failing(rows) is not None)
+
+
+def examine(inputs, mine, mode, runs=RUNS, layers=None, tolerance=None, causes=True):
+    """(rows, notes, verdict) on arrays by name, against REF computed anew from its inputs, in float64."""
+    exact = {key: canonical(key, tensor) for key, tensor in (inputs.params | run(inputs)).items()}
+    arranged = Arranged(mine, exact, inputs.sizes, layers or list(range(inputs.sizes.L)))
+    computed = {key: found for key, found in arranged.found.items() if key not in inputs.params}
+    if tolerance is None:
+        tensors = {key: tensor for key, tensor in exact.items() if key not in inputs.params}
+        allowed = budgets(inputs, mode, tensors, runs=runs, only=computed)
+        allowed |= {key: rounding(key, exact[key], mode) for key in inputs.params}
+    else:
+        allowed = {key: tolerated(exact[key], tolerance) for key in exact}
+    rows = walk(arranged.found, exact, allowed, mode)
+    notes, failing, verdict = (
+        [*arranged.notes, *missing(exact, arranged.found, inputs)],
+        first_failing(rows),
+        None,
+    )
+    if failing is not None and causes and tolerance is None and failing.key in computed:
+        verdict = explain(inputs, computed, [row for row in rows if row.key in computed], mode, runs)
+    return rows, notes, verdict
+
+
+def against_file(ref, mine, command):
+    """(rows, notes, None) with REF's tensors as they stand, by names and shapes of both sides."""
+    if command.tolerance is None:
+        raise BadInput(
+            f"{ref}: holds no {INPUTS}, so no budget can be computed: give a folder of reference dump, "
+            f"or say with --tolerance what error is allowed"
+        )
+    theirs = read_tensors(ref, command.shapes)
+    common = [name for name in theirs if name in mine]
+    if wrong := next((name for name in common if theirs[name].shape != mine[name].shape), None):
+        raise BadInput(f"{wrong}: REF has shape {theirs[wrong].shape}, MINE has {mine[wrong].shape}")
+    found = {(n, None): Found(mine[n].astype(np.float64), "as it is", mine[n].dtype, n) for n in common}
+    exact = {(name, None): theirs[name].astype(np.float64) for name in common}
+    allowed = {key: tolerated(exact[key], command.tolerance) for key in exact}
+    return walk(found, exact, allowed, command.dtype), [], None
+
+
+def tolerated(tensor, tolerance):
+    """The budget of a tolerance: a share of the norm."""
+    return Budget(0.0, tolerance * float(np.linalg.norm(tensor)), float("inf"))
+
+
+def rounding(key, parameter, mode):
+    """The budget of a parameter: two roundings."""
+    unit, smallest = unit_of(key, mode)
+    size, largest = float(np.linalg.norm(parameter)), float(np.abs(parameter).max())
+    return Budget(unit * size, 2 * unit * size + smallest, 2 * unit * largest + smallest)
+
+
+def read_inputs(folder):
+    """The Inputs of a dump; each file is what the manifest says."""
+    manifest = read_manifest(folder)
+    path = folder / INPUTS
+    if manifest.get("files", {}).get(INPUTS, {}).get("sha256") != fingerprint(path)["sha256"]:
+        raise BadInput(f"{path}: is not the file that manifest.json describes: make the dump again")
+    try:
+        with safe_open(path, "numpy") as file:
+            arrays = {name: file.get_tensor(name) for name in file.keys()}
+    except SafetensorError as reason:
+        raise BadInput(f"{path}: not a whole safetensors file: {reason}") from None
+    H, V = (int(number) for number in arrays["sizes"])
+    tokens, wpe = arrays["tokens"].astype(np.int64), arrays["wpe"]
+    sizes = Sizes(
+        L=len(arrays["ln1w"]), H=H, D=wpe.shape[1] // H, V=V, N=len(wpe), B=len(tokens), T=tokens.shape[1]
+    )
+    params = {}
+    for name in PARAMETERS:
+        array = arrays[name].astype(np.float64)
+        array = array[:V] if name == "wte" else array
+        params |= (
+            {(name, at): part for at, part in enumerate(array)} if layered(name) else {(name, None): array}
+        )
+    return Inputs(sizes, params, tokens, arrays["targets"].astype(np.int64))
+
+
+def read_manifest(folder):
+    """manifest.json of a dump."""
+    path = folder / "manifest.json"
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as reason:
+        raise BadInput(f"{path}: not readable as JSON: {reason}") from None
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
+        raise BadInput(f"{path}: not a manifest of reference dump")
+    return manifest
+
+
+def layers_of(path, sizes):
+    """The layers that MINE's stacked tensors hold: all, or those of a dump that was told which."""
+    if (path / "manifest.json").is_file():
+        return read_manifest(path).get("layers") or list(range(sizes.L))
+    return list(range(sizes.L))
+
+
+def missing(exact, found, inputs):
+    """A note on the tensors that MINE lacks, by name."""
+    names = dict.fromkeys(name for name, layer in exact if (name, layer) not in found)
+    names = [name for name in names if (name, None) not in inputs.params and (name, 0) not in inputs.params]
+    return [f"not in MINE: {', '.join(names)}"] if names else []

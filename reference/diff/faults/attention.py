@@ -1,0 +1,52 @@
+"""Another mask, another scale."""
+
+import numpy as np
+
+from reference.diff.faults.fault import ATTENTION, Fault
+from reference.llmc import ops
+
+
+def scores_everywhere(a, q, k, seen, scale):
+    """All scores, so that another mask can be laid over them."""
+    return a.matmul(q, k.swapaxes(-1, -2)) * scale
+
+
+def first_row_sees(row):
+    """A mask that hides t from itself, and what becomes of the first row, which then sees nothing."""
+
+    def seen(T):
+        hidden = np.tri(T, k=-1, dtype=bool)
+        hidden[0] = True
+        return hidden
+
+    def softmax(a, preatt, seen):
+        att = ops.attention_softmax(a, preatt, seen)
+        att[..., 0, :] = row / preatt.shape[-1]
+        return att
+
+    def backward(a, datt, att):
+        dpreatt = ops.attention_softmax_backward(a, datt, att)
+        dpreatt[..., 0, :] = 0
+        return dpreatt
+
+    return {"attention_seen": seen, "attention_softmax": softmax, "attention_softmax_backward": backward,
+            "attention_scores": scores_everywhere}  # fmt: skip
+
+
+def attention_faults():
+    shows = ("att", "atty")
+    late = {"attention_seen": lambda T: np.tri(T, k=1, dtype=bool), "attention_scores": scores_everywhere}
+    none = {"attention_seen": lambda T: np.ones((T, T), bool), "attention_scores": scores_everywhere}
+    hides = "the causal mask is off by one: position t does not see itself"
+    yield Fault("mask-late", "the causal mask is off by one: position t sees t + 1", shows, late)
+    yield Fault("mask-early", f"{hides}; the first sees all", shows, first_row_sees(1))
+    yield Fault("mask-early-zero", f"{hides}; the first sees nothing", shows, first_row_sees(0))
+    yield Fault("no-mask", "there is no causal mask: every position sees all", shows, none)
+    yield Fault(
+        "no-scale", "scores are not divided by sqrt(D)", ATTENTION, {"attention_scale": lambda C, H: 1.0}
+    )
+    yield Fault("scale-by-channels", "scores are divided by sqrt(C), the width of all heads, not by sqrt(D)",
+                ATTENTION, {"attention_scale": lambda C, H: C**-0.5})  # fmt: skip
+    yield Fault("no-scale-backward", "the gradients of q and k lack 1 / sqrt(D)", ("dqkv",),
+                {"attention_scores_backward": lambda a, d, q, k, scale:
+                    ops.attention_scores_backward(a, d, q, k, 1.0)})  # fmt: skip

@@ -1,0 +1,112 @@
+"""In graph order, each tensor of MINE against REF and its budget."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from reference.budgets import MODES, stored_as
+from reference.llmc.names import axes_of
+from reference.rounding_modes import FORMATS
+
+FUSED = ("dprobs", *(f"d{ln}_{part}" for ln in ("ln1", "ln2", "lnf") for part in ("mean", "rstd")))
+DIGITS = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8}
+
+
+class Row(NamedTuple):
+    """One tensor: the largest error and the error's norm against REF's, in ulp of the format; and where.
+
+    share: of the budget, by norm or by largest entry, whichever is more; 1 is the bound.
+    """
+
+    key: tuple
+    shape: tuple
+    largest: float
+    relative: float
+    ulp: float
+    cosine: float
+    share: float
+    expected: float
+    where: tuple
+    values: tuple
+    verdict: str
+
+    @property
+    def passed(self):
+        return self.verdict != "differs"
+
+
+def walk(found, exact, budgets, mode):
+    """A Row for every key that both sides have, in REF's order."""
+    return [row(key, found[key], exact[key], budgets[key], mode) for key in exact if key in found]
+
+
+def row(key, mine, want, budget, mode):
+    """Compare one tensor."""
+    array, want = mine.array, np.asarray(want)
+    if key[0] in FUSED and not array.any():
+        return Row(key, want.shape, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, (), (), "not kept")
+    error = array - want
+    if not np.isfinite(array).all():
+        return strange(key, array, want)
+    size, norm = np.abs(error), float(np.linalg.norm(want))
+    where = np.unravel_index(int(size.argmax()), want.shape) if want.ndim else ()
+    cost_norm, cost_largest = cost_of_file(mine.dtype, key, mode, want)
+    length = float(np.linalg.norm(error))
+    shares = (ratio(length, budget.norm + cost_norm), ratio(float(size.max()), budget.largest + cost_largest))
+    return Row(
+        key=key,
+        shape=want.shape,
+        largest=float(size.max()),
+        relative=ratio(length, norm),
+        ulp=ulps(float(size.max()), float(want[where]), stored_as(key[0], MODES[mode].stored)),
+        cosine=cosine(array, want),
+        share=max(shares),
+        expected=ratio(budget.expected, norm),
+        where=tuple(int(place) for place in where),
+        values=(float(array[where]), float(want[where])),
+        verdict="within" if max(shares) <= 1 else "differs",
+    )
+
+
+def strange(key, array, want):
+    """The Row of a tensor with entries that are no numbers."""
+    where = tuple(int(place) for place in np.argwhere(~np.isfinite(array))[0])
+    values = (float(array[where]), float(want[where]))
+    return Row(key, want.shape, math.inf, math.inf, math.inf, 0.0, math.inf, 0.0, where, values, "differs")
+
+
+def ratio(part, whole):
+    """part / whole; 0 of 0 is 0, more of 0 is infinite."""
+    return float(part / whole) if whole else (math.inf if part else 0.0)
+
+
+def cosine(x, y):
+    """The cosine of the angle between two tensors; 1 where both are all zeros."""
+    sizes = float(np.linalg.norm(x) * np.linalg.norm(y))
+    return float(np.vdot(x, y)) / sizes if sizes else float(not x.any() and not y.any())
+
+
+def ulps(error, value, stored):
+    """An error in units in the last place of a value, as the format has them."""
+    f = FORMATS[stored]
+    exponent = math.floor(math.log2(max(abs(value), f.smallest)))
+    return error / (2 * f.unit * 2.0**exponent)
+
+
+def cost_of_file(dtype, key, mode, want):
+    """What a file in fewer digits than the mode's adds to the error, as norm and at most: half a last place."""
+    digits = DIGITS.get(dtype.name, 53)
+    if FORMATS[stored_as(key[0], MODES[mode].stored)].unit >= 2.0**-digits:
+        return 0.0, 0.0
+    rounding = np.abs(want) * 2.0**-digits
+    if dtype.name == "float16":
+        rounding = np.maximum(rounding, 2.0**-25)
+    return float(np.linalg.norm(rounding)), float(rounding.max())
+
+
+def describe_place(key, where):
+    """Where in a tensor, by its letters: (1, 5, 3) of ln1 -> b=1 t=5 c=3."""
+    letters = {"HD": "c", "KHD": "c", "I": "in", "O": "out"}
+    axes = axes_of(key[0]).split()
+    return " ".join(f"{letters.get(axis, axis.lower())}={at}" for axis, at in zip(axes, where, strict=True))
