@@ -15,7 +15,6 @@ from minigpt.sources import are_shards, files_of, tokenizer_beside, train_and_va
 from minigpt.tokenizer import Tokenizer
 
 HELD_OUT = 0.1  # of the characters of a text that has too few documents to hold out whole ones
-VAL_TOKENS = 20 * 64 * 1024  # that a validation scores at most: 20 batches of 64 windows, as llm.c does
 
 
 class Corpus(NamedTuple):
@@ -56,7 +55,7 @@ def corpus_of_shards(recipe, paths):
     train, val = train_and_val(paths, recipe.val_data)
     tokenizer = named_tokenizer(recipe.tokenizer or tokenizer_beside(train) or "gpt2", recipe.n_vocab)
     train, val = (TokenShards(files, tokenizer.n_vocab, recipe.data_format) for files in (train, val))
-    ids = first_ids(val, VAL_TOKENS + 1)
+    ids = first_ids(val, recipe.eval_tokens + 1)
     name = f"{len(train)} shard{'s'[: len(train) > 1]} of {recipe.data}"
     return Corpus(name, tokenizer, False, train, ids, text_of(ids, tokenizer), train.fingerprint())
 
@@ -71,7 +70,7 @@ def corpus_of_text(recipe, paths, learned):
     else:
         tokenizer = named_tokenizer(name, recipe.n_vocab)
     ids = tokenize(train, tokenizer)
-    val_ids = tokenize(held_out, tokenizer)[: VAL_TOKENS + 1]
+    val_ids = tokenize(held_out, tokenizer)[: recipe.eval_tokens + 1]
     title, fingerprint = recipe.data or "State of the Union addresses", hashlib.sha256(ids).hexdigest()
     val_bytes = text_of(val_ids, tokenizer)
     return Corpus(title, tokenizer, name == "train", [ids], val_ids, val_bytes, fingerprint)

@@ -61,6 +61,8 @@ class Recipe:
     """Steps between checkpoints; one is always made at the end."""
     eval_every: int = 200
     """Steps between looks at a part of the held-out text. 0: at the end only."""
+    eval_tokens: int = 20 * 64 * 1024
+    """Tokens of held-out text to score at the end, at most; 20 batches of 64 x 1,024 are llm.c's protocol."""
     sample_every: int = 20
     """Steps between samples. 0: none."""
     sample_tokens: int = 32
@@ -104,7 +106,8 @@ PRESET_RECIPES = {
 }
 
 # what a resumed run may change: it decides what is shown and where it lies, not what is computed
-FREE = ("out", "checkpoint_every", "eval_every", "sample_every", "sample_tokens", "resume", "threads")
+FREE = ("out", "checkpoint_every", "sample_every", "sample_tokens", "resume", "threads")
+FREE += ("eval_every", "eval_tokens")
 FREE += ("data", "val_data", "data_format")  # where the tokens are from; settings compares the tokens
 LATER = ("tokenizer", "n_vocab")  # what is left out of these is known when the data is
 
@@ -120,7 +123,7 @@ def resolved(recipe):
     if not recipe.out:
         raise ConfigError("out must name a folder: found an empty name")
     optimizer_config(recipe)
-    for name in ("batch_size", "tokens_per_step", "checkpoint_every"):
+    for name in ("batch_size", "tokens_per_step", "checkpoint_every", "eval_tokens"):
         whole_between(name, getattr(recipe, name), 1)
     for name in ("eval_every", "sample_every", "sample_tokens", "seed"):
         whole_between(name, getattr(recipe, name), 0)

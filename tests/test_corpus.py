@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minigpt import corpus, texts
+from minigpt import texts
 from minigpt.compressors import bits_per_byte
 from minigpt.corpus import first_ids, read_corpus, read_documents, tokenize
 from minigpt.errors import ConfigError, DataError
@@ -283,9 +283,8 @@ def test_a_tokenizer_must_fit(folder):
         read_corpus(shard_recipe(folder, tokenizer=str(folder / "nowhere")))
 
 
-def test_validation_reads_the_first_tokens_only_and_says_what_text_they_are(folder, monkeypatch):
-    monkeypatch.setattr(corpus, "VAL_TOKENS", 70)
-    found = read_corpus(shard_recipe(folder))
+def test_validation_reads_the_first_tokens_only_and_says_what_text_they_are(folder):
+    found = read_corpus(shard_recipe(folder, eval_tokens=70))
     assert found.val_ids.tolist() == [100 + A_VAL] * 50 + [100 + B_VAL] * 21
     assert found.val_bytes == Tokenizer.gpt2().decode_bytes(found.val_ids)
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from minigpt import api, data, model, ops, optim, train
+from minigpt.choice import Choice
 from minigpt.comm import Alone
 from minigpt.config import GPTConfig, OptimizerConfig
 from minigpt.kernels import cpu
 from minigpt.kernels.cpu.team import Team
 from minigpt.ops import attention
-from minigpt.choice import Choice
 from tests.support.shapes import ShapeError, arrow_line, held_to_its_arrow_line
 from tests.support.tables import reference_table
 
