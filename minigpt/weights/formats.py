@@ -1,6 +1,5 @@
 """Which format a path is in, by what is in the folder or by the first bytes of the file, not by its name."""
 
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -8,17 +7,13 @@ from typing import NamedTuple
 from minigpt.errors import CheckpointError
 from minigpt.strangers import LLMC, what_is
 from minigpt.weights import hugging_face, llmc, npz, openai
+from minigpt.weights.npz import PICKLE
 from minigpt.weights.sstable import is_table
 from minigpt.weights.stored import opened, refuse
 from minigpt.weights.tensor_bundle import SAVER, V1, index_of
 
 HEAD = 4096  # bytes that show what a file is
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "consolidated.00.pth")
-PICKLE = (
-    "weights as PyTorch pickles them",
-    "a pickle can run any code while it is read, so minigpt never reads one: save the model with safetensors "
-    "(transformers: model.save_pretrained(folder, safe_serialization=True))",
-)
 # first bytes -> what it is, what to do
 STRANGERS = {
     b"\x89HDF": ("an HDF5 file, such as Keras's tf_model.h5", "give the model's safetensors"),
@@ -97,7 +92,7 @@ def format_of_file(path):
     if magic_of(head) == llmc.MAGIC:
         return LLMC_MODEL
     if head.startswith(b"PK\x03\x04"):
-        return format_of_zip(path)
+        return NPZ
     if is_table(tail):
         return OPENAI
     if stranger := next((found for start, found in STRANGERS.items() if head.startswith(start)), None):
@@ -110,18 +105,6 @@ def format_of_file(path):
     what, advice = found or (f"a file that begins with {head[:8].hex(' ')}", ELSEWHERE)
     meant_for_shards = what.startswith("text") or magic_of(head) in LLMC
     refuse(path, "weights", what, ELSEWHERE if meant_for_shards else advice)
-
-
-def format_of_zip(path):
-    """NPZ, unless the zip file is PyTorch's."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            pickled = any(name.endswith("data.pkl") for name in archive.namelist())
-    except Exception:  # whatever is wrong with it, the reader of archives says so
-        return NPZ
-    if pickled:
-        refuse(path, "weights", *PICKLE)
-    return NPZ
 
 
 def ends(path):

@@ -27,6 +27,7 @@ MEANT = {
     "scale_attn_by_inverse_layer_idx": (False,),
     "add_cross_attention": (False,),
 }
+WORDS_LIMIT = 2**21  # bytes of JSON; the index of 10,000 tensors has half of it
 PREFIX = "transformer."
 MASK = re.compile(r"h\.\d+\.attn\.(bias|masked_bias)")
 WTE, HEAD = "wte.weight", "lm_head.weight"
@@ -51,7 +52,7 @@ def open_folder(folder):
 
 def open_index(path):
     """name -> Stored of the files that an index names: {"weight_map": {tensor: file}}."""
-    places = read_json(path).get("weight_map")
+    places = read_words(path).get("weight_map")
     if not isinstance(places, dict) or not all(plain_name(name) for name in places.values()):
         expected = "weight_map, from names of tensors to files of this folder"
         refuse(path, expected, repr(places)[:80], "fetch it again")
@@ -104,7 +105,7 @@ def tied(path, found, head):
 
 def config_words(path):
     """GPTConfig's fields as config.json says them, after refusing what is not GPT-2."""
-    words = read_json(path)
+    words = read_words(path)
     for key, meant in MEANT.items():
         if key in words and words[key] not in meant:
             form = " (with erf, where GPT-2 has tanh)" if words[key] == "gelu" else ""
@@ -118,6 +119,13 @@ def config_words(path):
     if inner is not None and inner != 4 * int_or_0(found["n_embd"]):
         refuse(path, "n_inner to be 4 n_embd", repr(inner), "minigpt has no other width")
     return found
+
+
+def read_words(path):
+    """The JSON object in a file, which takes far more room as Python's objects."""
+    if path.is_file() and path.stat().st_size > WORDS_LIMIT:
+        refuse(path, f"at most {WORDS_LIMIT:,} bytes", f"{path.stat().st_size:,}", "is it another file?")
+    return read_json(path)
 
 
 def int_or_0(value):

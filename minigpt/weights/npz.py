@@ -4,6 +4,7 @@ import contextlib
 import io
 import math
 import struct
+import warnings
 import zipfile
 import zlib
 
@@ -20,6 +21,11 @@ LOCAL_MAGIC = b"PK\x03\x04"
 DIRECTORY_LIMIT = 2**20  # bytes of a list of members that are read at once; gpt2-xl's has 60,000
 DIRECTORY_SHARE = 16
 HEADER_LIMIT = 10_000  # bytes of an array's own header
+PICKLE = (
+    "weights as PyTorch pickles them",
+    "a pickle can run any code while it is read, so minigpt never reads one: save the model with safetensors "
+    "(transformers: model.save_pretrained(folder, safe_serialization=True))",
+)
 READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
@@ -44,6 +50,8 @@ def open_members(path):
         if isinstance(reason, CheckpointError):
             raise
         refuse(path, "a whole .npz file", f"damage ({reason})", AGAIN)
+    if any(member.filename.endswith("data.pkl") for member in members):
+        refuse(path, "weights", *PICKLE)
     if sum(member.file_size for member in members) > file.size:
         refuse(path, f"members that fit into {file.size:,} bytes", "more", AGAIN)
     tensors = {}
@@ -122,7 +130,9 @@ def data_start(file, member):
 
 def read_array_header(where, head):
     """(shape, whether in Fortran's order, dtype) of an .npy file's beginning."""
-    with contextlib.suppress(ValueError, KeyError, TypeError, SyntaxError, RecursionError, MemoryError):
+    # NumPy's parser of headers lets through what its tokenizer raises, and warns of those of Python 2
+    with contextlib.suppress(Exception), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         shape, fortran, dtype = READERS[np.lib.format.read_magic(head)](head)
         if all(type(size) is int and size >= 0 for size in shape) and len(shape) <= 64:
             return shape, fortran, dtype

@@ -24,7 +24,8 @@ def numbers_of(stored):
     """The Numbers of a Stored, read to its end. Raises CheckpointError if its checksum differs."""
     count, strange, least, greatest, squares = 0, 0, np.inf, -np.inf, 0.0
     for _, part in rows(stored):
-        part = part.astype(np.float64).reshape(-1)
+        with np.errstate(invalid="ignore"):  # NaN stays NaN
+            part = part.astype(np.float64).reshape(-1)
         finite = np.isfinite(part)
         if not finite.all():
             strange += part.size - int(finite.sum())
