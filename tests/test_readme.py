@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import minigpt
-from minigpt.recipe import Recipe
+from minigpt import cli
 from minigpt.train import train_step
 
 ROOT = Path(__file__).parents[1]
@@ -35,12 +35,24 @@ def test_the_tour_visits_the_pages_in_order_and_every_operation():
         assert f"minigpt/ops/{path.name}" in READING
 
 
+def test_make_targets_in_the_readme_exist():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"(?:`|^)make ([a-z-]+)", README, re.MULTILINE))
+    assert {"train", "test", "bench", "tokenizer-proof"} <= named <= targets
+
+
 def test_commands_and_flags_in_the_readme_exist():
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert set(re.findall(r"`?make ([a-z]+)", README)) - {"that"} <= targets
-    flags = {f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(Recipe)}
-    line = next(line for line in README.splitlines() if "minigpt train --data" in line)
-    assert set(re.findall(r"--[a-z-]+", line)) <= flags
+    lines = re.findall(r"minigpt ([a-z]+)( [^`\n]*)", README)
+    assert {command for command, _ in lines} >= {"train", "sample", "tokenize", "data"}
+    for command, rest in lines:
+        if command in cli.COMMANDS:
+            flags = {name_of(field) for field in dataclasses.fields(cli.COMMANDS[command][0])}
+            assert set(re.findall(r"--([a-z-]+)", rest)) <= flags, (command, rest)
+
+
+def name_of(field):
+    """A field's flag, without the dashes."""
+    return field.name.rstrip("_").replace("_", "-")
 
 
 def test_names_in_the_readme_are_public():
