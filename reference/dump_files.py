@@ -80,7 +80,7 @@ def write_dump(folder, inputs, tensors, choice, dtype, formats, source):
 
 def save(arrays, path, metadata=None):
     """A safetensors file that others may read too: the library makes them private."""
-    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path, metadata)
+    save_file({name: np.asarray(array, order="C") for name, array in arrays.items()}, path, metadata)
     path.chmod(0o644)
 
 

@@ -130,7 +130,7 @@ def windows(ids, batch, time, n_ctx):
             raise BadInput(f"tokens: expected {batch} rows of {time} + 1 ids: found shape {ids.shape}")
     else:
         batch = batch or 1
-        time = time or min(n_ctx, (len(ids) - 1) // batch)
+        time = time or max(1, min(n_ctx, (len(ids) - 1) // batch))
         if batch < 1 or time < 1 or len(ids) <= batch * time:
             raise BadInput(f"tokens: expected {batch} x {time} + 1 ids or more: found {len(ids)}")
         x, y = (ids[shift : batch * time + shift].reshape(batch, time) for shift in (0, 1))

@@ -28,7 +28,7 @@ class Diff:
     tolerance: float | None = None
     """Instead of a computed budget: |mine - ref| / |ref| that is allowed, norm-wise."""
     causes: bool = True
-    """Whether to look for the cause of a difference."""
+    """Look for the cause of a difference."""
     json: bool = False
     """Print JSON instead of a table."""
 

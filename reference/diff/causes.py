@@ -6,6 +6,7 @@ failure. If one still fails later, the search goes on from there with the fault 
 at once are both named; and if no single fault explains a tensor, pairs are tried.
 """
 
+import contextlib
 import itertools
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ from reference.llmc.names import layered
 MOST_FAULTS = 4  # explained one after the other, before a program counts as too different
 MOST_PAIRED = 24  # faults that are tried in pairs
 BEST = 6  # candidates whose budgets are computed
+CLOSER = 0.5  # a candidate must bring MINE closer, by half at least
 
 
 class Verdict(NamedTuple):
@@ -49,12 +51,12 @@ class Until(Exact):
 
 def explain(inputs, found, rows, mode, runs):
     """The Verdict on MINE, whose walk against the faultless model gave these rows."""
-    planted, exact = [], None
+    planted = []
     for _ in range(MOST_FAULTS):
         failing = first_failing(rows)
         if failing is None:
             return Verdict(planted, rows, None)
-        best = search(inputs, found, planted, failing, rows, mode, runs, exact)
+        best = search(inputs, found, planted, failing, rows, mode, runs)
         if best is None:
             return Verdict(planted, rows, failing.key)
         planted, rows = best
@@ -67,7 +69,7 @@ def first_failing(rows):
     return next((row for row in rows if not row.passed), None)
 
 
-def search(inputs, found, planted, failing, rows, mode, runs, exact):
+def search(inputs, found, planted, failing, rows, mode, runs):
     """(planted with one or two faults more, the walk with them) for what explains most, or None."""
     before = {row.key for row in rows[: rows.index(failing)]}
     singles = plausible(inputs, found, failing.key, before)
@@ -106,40 +108,33 @@ def shown(fault, layers, before):
 
 def best_of(inputs, found, planted, additions, failing, mode, runs):
     """Of several additions, the one that explains the failing tensor and most that follow."""
-    near = []
-    for place, addition in enumerate(additions):
-        gap = gap_at(inputs, found, planted + addition, failing.key)
-        if gap < 0.5 * np.linalg.norm(found[failing.key].array - gap_free(inputs, planted, failing.key)):
-            near.append((gap, place))
+    target = found[failing.key].array
+    now = distance(target, tensor_with(inputs, planted, failing.key))
+    gaps = [distance(target, tensor_with(inputs, planted + addition, failing.key)) for addition in additions]
+    near = sorted((gap, place) for place, gap in enumerate(gaps) if gap < CLOSER * now)
     explained = []
-    for _, place in sorted(near)[:BEST]:
+    for _, place in near[:BEST]:
         rows = walk_with(inputs, found, planted + additions[place], mode, runs)
-        later = first_failing(rows)
-        reached = len(rows) if later is None else rows.index(later)
-        at = [row.key for row in rows].index(failing.key)
-        if reached > at:
-            explained.append((-reached, place, rows))
+        reach = next((at for at, row in enumerate(rows) if not row.passed), len(rows))
+        if reach > [row.key for row in rows].index(failing.key):
+            explained.append((-reach, place, rows))
     if not explained:
         return None
     _, place, rows = min(explained, key=lambda entry: entry[:2])
     return planted + additions[place], rows
 
 
-def gap_at(inputs, found, planted, key):
-    """How far MINE is from the model with these faults, at one tensor; infinite where that has no value."""
-    tensor = gap_free(inputs, planted, key)
-    gap = np.linalg.norm(found[key].array - tensor)
+def distance(mine, tensor):
+    """|mine - tensor|; infinite where one has no value."""
+    gap = float(np.linalg.norm(mine - tensor))
     return gap if np.isfinite(gap) else np.inf
 
 
-def gap_free(inputs, planted, key):
-    """One tensor of the model with these faults."""
+def tensor_with(inputs, planted, key):
+    """One tensor of the model with these faults, computed no further than it."""
     arithmetic = Until(key)
-    try:
-        with np.errstate(all="ignore"):
-            run(inputs, arithmetic, table_of(planted))
-    except Reached:
-        pass
+    with np.errstate(all="ignore"), contextlib.suppress(Reached):
+        run(inputs, arithmetic, table_of(planted))
     return canonical(key, arithmetic.tensors[key])
 
 

@@ -95,7 +95,7 @@ def ulps(error, value, stored):
 
 
 def cost_of_file(dtype, key, mode, want):
-    """What a file in fewer digits than the mode's adds to the error, as norm and at most: half a last place."""
+    """What a file of fewer digits than the mode adds to the error, as norm and at most: half a last place."""
     digits = DIGITS.get(dtype.name, 53)
     if FORMATS[stored_as(key[0], MODES[mode].stored)].unit >= 2.0**-digits:
         return 0.0, 0.0

@@ -16,7 +16,8 @@ from reference import golden
 from reference.compare import distances
 from reference.llmc import ACTIVATIONS, PARAMETERS, Exact, Inputs, Sizes, run
 from reference.llmc.names import AXES, axes_of, keys
-from reference.llmc.parameters import from_hub, random_parameters, to_hub
+from reference.llmc.parameters import from_hub, to_hub
+from tests.support.questions import inputs
 
 STEP = 1e-100
 CLAIM = 1e-12
@@ -32,14 +33,6 @@ class Nudged(Exact):
         return tensor + 1j * STEP * self.along if key == self.key else tensor
 
     load = keep
-
-
-def inputs(sizes, seed=0, ignored=False):
-    rng = np.random.default_rng(seed)
-    tokens, targets = rng.integers(0, sizes.V, (2, sizes.B, sizes.T))
-    if ignored:
-        targets.ravel()[1:][rng.random(targets.size - 1) < 0.3] = -1
-    return Inputs(sizes, random_parameters(sizes, seed), tokens, targets)
 
 
 def nudge_error(given_, tensors, key, rng):

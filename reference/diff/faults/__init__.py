@@ -1,4 +1,4 @@
-"""The catalogue: mistakes that people make in GPT-2, each as the operations of reference/llmc that it changes.
+"""The catalogue: mistakes that people make in GPT-2, as the operations of reference/llmc that they change.
 
 A fault is planted in all layers, or in one; the model is then run from the same inputs and compared with what
 somebody's program computed. Where a mistake is in a forward operation there are often two entries: programs

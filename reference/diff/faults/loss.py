@@ -49,9 +49,12 @@ def accumulation_faults(B):
         yield Fault(f"{name}-parameters", f"parameter {says}", ("dlnfw", "dlnfb"),
                     {"parameter_gradient": lambda name, g, k=k: k * g})  # fmt: skip
         for factor, word in ((1, ""), (k, ", and is not divided")):
-            yield Fault(f"last-of-{k}{'-whole' if factor > 1 else ''}",
-                        f"of {k} micro-batches' gradients only the last is kept{word}",
-                        ("dlosses", "dlogits"), {"mean_loss_backward": last_rows(B // k, factor)})  # fmt: skip
+            yield Fault(
+                f"last-of-{k}{'-whole' if factor > 1 else ''}",
+                f"of {k} micro-batches' gradients only the last is kept{word}",
+                ("dlosses", "dlogits"),
+                {"mean_loss_backward": last_rows(B // k, factor)},
+            )
 
 
 def last_rows(rows, factor):
