@@ -6,15 +6,20 @@ treats roundings, where gradients cancel as well, for example behind a layernorm
 
     condition = |changed answer - answer| / (h |answer|)        per tensor, in norms
 
-A sum of K terms, added in any order, multiplies its roundings by about sqrt(K) (Higham & Mary 2019, "A New
-Approach to Probabilistic Rounding Error Analysis", SIAM J. Sci. Comput. 41(5)), and so
+An operation rounds more than once. K roundings, of a sum in any order for example, come to about sqrt(K) of
+one (Higham & Mary 2019, "A New Approach to Probabilistic Rounding Error Analysis", SIAM J. Sci. Comput.
+41(5)), and so
 
     bound = 4 * sqrt(K) * u * condition
 
-with K the longest sum of the model and 4 as in reference/scalar/rounding.py: two programs round, and each
-may round twice where the other does once. The largest of several draws counts, for one may leave a tensor of
-few entries where it was, and no condition counts as less than the median. A fault in the gradients does not
-widen its own bound: a wrong function, too, changes little where it is changed a little.
+with K the roundings of the operation with the most, and 4 as in reference/scalar/rounding.py: two programs
+round, and each may round twice where the other does once. Of several draws the largest counts, for one may
+leave a tensor of few entries where it was, and no condition counts as less than the median. A fault in the
+gradients does not widen its own bound: a wrong function, too, changes little where it is changed a little.
+
+Of 300 random models, two channels and one layer among them, with gradients in float64 and in float32, none
+was beyond its bound. With three channels and more 0.3 of it was the most; with two, of which a layernorm
+leaves a share of 1e-5, it was 0.94.
 """
 
 import math
@@ -26,7 +31,7 @@ from minigpt import api, kernels, model
 
 DOUBLE, SINGLE = 2.0**-53, 2.0**-24  # unit roundoffs
 CHANGE = 2.0**-26  # small beside 1, large beside float64's roundoff
-DRAWS, FEW = 8, 10**6  # draws for a model of few parameters, where one may be far off; for others, one
+FEW, NARROW = 10**6, 4  # parameters, channels: with fewer, one draw may be far off
 
 
 class Coarse:
@@ -38,14 +43,20 @@ class Coarse:
     def __getattr__(self, name):
         return lambda *arguments: self.rounded(getattr(self.table, name)(*arguments))
 
-    def rounded(self, value):
-        """Every float in a result changed by a random share of the size CHANGE."""
+    def cross_entropy_forward(self, logits, targets):
+        """A program may take probs = exp(z - log sum exp z), where the roundings of a large z weigh more."""
+        loss, (probs, places, share) = self.table.cross_entropy_forward(logits, targets)
+        size = np.maximum(1, np.abs(logits).max(axis=-1, keepdims=True))  # (B, T, 1)
+        return self.rounded(loss), (self.rounded(probs, size), places, share)
+
+    def rounded(self, value, size=1):
+        """Every float in a result changed by random shares of the size CHANGE, times size."""
         if isinstance(value, tuple):
             return tuple(map(self.rounded, value))
         if np.asarray(value).dtype.kind != "f":
             return value
         shares = self.rng.standard_normal(np.shape(value), np.float32)  # half the memory of float64
-        return value + value * (CHANGE * shares)
+        return value + value * (CHANGE * size * shares)
 
 
 def bounds(config, params, tokens, targets, answer, unit, seed=0):
@@ -54,11 +65,11 @@ def bounds(config, params, tokens, targets, answer, unit, seed=0):
     answer: minigpt's own to params, both in float64.
     """
     coarse, conditions = Coarse(np.random.default_rng([seed, 2])), dict.fromkeys(answer, 0.0)
-    for _ in range(DRAWS if sum(param.size for param in params.values()) <= FEW else 1):
+    for _ in range(draws(config, params)):
         for name, value in changed_answer(config, coarse, params, tokens, targets):
             conditions[name] = float(np.maximum(conditions[name], condition(answer[name], value)))
     typical = statistics.median([found for found in conditions.values() if math.isfinite(found)] or [1.0])
-    share = 4 * math.sqrt(longest_sum(config, tokens)) * unit
+    share = 4 * math.sqrt(roundings(config, tokens)) * unit
     return {name: share * max(found, typical, 1.0) for name, found in conditions.items()}
 
 
@@ -76,9 +87,16 @@ def condition(before, after):
     return np.linalg.norm(np.subtract(after, before)) / size / CHANGE if size != 0 else 0.0
 
 
-def longest_sum(config, tokens):
-    """Terms of the longest sum in a forward and backward pass."""
-    return max(4 * config.n_embd, config.n_vocab, tokens.size)
+def draws(config, params):
+    """How many draws to take the largest condition of."""
+    if config.n_embd < NARROW:
+        return 32
+    return 8 if sum(param.size for param in params.values()) <= FEW else 1
+
+
+def roundings(config, tokens):
+    """Of the operation with the most: its longest sum, and some ten others in a layernorm or a GELU."""
+    return max(4 * config.n_embd, config.n_vocab, tokens.size) + 10
 
 
 def ask(config, params, tokens, targets):

@@ -1,0 +1,494 @@
+"""reference check: what it passes, what it refuses and names, and what it answers to bad input."""
+
+import json
+import math
+import struct
+import types
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings, target
+from hypothesis import strategies as st
+
+import minigpt
+from minigpt import model, ops
+from minigpt.errors import CheckpointError, ConfigError, DataError
+from minigpt.model import param_shapes
+from reference import __main__ as program
+from reference.check import columns, condition, debug_state, published, slopes, subject
+from tests.support.complex_step import derivative
+from tests.support.models import loss_of
+
+SHAPE = "n_layer=2,n_head=2,n_embd=8,n_ctx=8,n_vocab=11"
+needs_torch = pytest.mark.skipif(not columns.has_torch(), reason="torch is not installed")
+
+
+@pytest.fixture
+def check(capsys):
+    """Run the command: exit code, standard output, standard error."""
+
+    def run(*arguments):
+        code = program.main(["check", *arguments])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def result(check):
+    """Run the command with --json: exit code and the object."""
+
+    def run(*arguments):
+        code, out, _ = check("--json", *arguments)
+        return code, json.loads(out)
+
+    return run
+
+
+# What passes ---------------------------------------------------------------------------------------------
+
+
+def test_the_table_has_every_tensor_and_says_pass(check):
+    code, out, _ = check("--random", SHAPE, "--against", "complex-step")
+    rows = {line.split()[0]: line for line in out.splitlines() if "/" in line and not line.startswith("pass")}
+    assert code == 0
+    config = subject.shape_of(SHAPE)
+    assert rows.keys() - {"tensor"} == param_shapes(config).keys()
+    assert all(rows[name].endswith("pass") for name in param_shapes(config))
+    assert "8x24" in rows["h.1.attn.c_attn.weight"]
+    last = out.splitlines()[-1]
+    assert last.startswith("pass: 28 tensors, 1,912 parameters; worst by complex-step ")
+    assert "\ncomplex-step: 28 tensors on 4 of 4 sequences, about " in out
+
+
+@needs_torch
+@given(
+    layers=st.integers(1, 3), heads=st.sampled_from([1, 3]), D=st.sampled_from([1, 3, 4]),
+    context=st.integers(1, 9), vocab=st.integers(1, 9), batch=st.integers(1, 3), seed=st.integers(0, 2**31),
+    dtype=st.sampled_from(["float64", "float32"]),
+)  # fmt: skip
+@settings(max_examples=20)
+@example(layers=2, heads=2, D=1, context=4, vocab=9, batch=2, seed=0, dtype="float64")
+def test_a_random_model_of_any_shape_passes(layers, heads, D, context, vocab, batch, seed, dtype):
+    """Two channels apart, of which layernorm leaves next to nothing. `target` looks for large errors."""
+    shape = f"n_layer={layers},n_head={heads},n_embd={heads * D},n_ctx={context},n_vocab={vocab}"
+    config, params = subject.random_model(shape, seed)
+    tokens, targets, _ = subject.batch_of(config, None, None, batch, None, seed)
+    exact = condition.ask(config, params, tokens, targets)
+    mine = {name: param.astype(dtype) for name, param in params.items()}
+    answer = condition.ask(config, mine, tokens, targets)
+    unit = condition.DOUBLE if dtype == "float64" else condition.SINGLE
+    bounds = condition.bounds(config, params, tokens, targets, exact, unit)
+    question = columns.Question(config, params, tokens, targets, answer, unit, bounds)
+    found = slopes.Slopes(config, params, tokens, targets)
+    grads = {name: answer[name] for name in params}
+    judges = [columns.complex_step(question, grads, found, seed, list)]
+    judges += [columns.torch(question)] if config.n_embd > 1 else []
+    for column in judges:
+        worst = column.worst()
+        assert column.passes(worst), (shape, column.judge, worst, column.errors[worst], column.bounds[worst])
+        target(column.errors[worst] / column.bounds[worst], label=column.judge)
+
+
+@pytest.mark.parametrize("name", ["wte.weight", "wpe.weight", "h.0.attn.c_attn.bias", "h.1.ln_2.weight"])
+def test_playing_back_changes_no_slope(name):
+    config, params = subject.random_model(SHAPE, 0)
+    tokens, targets, _ = subject.batch_of(config, None, None, 2, None, 0)
+    flat = minigpt.init_params(config, dtype="float64")
+    for key, param in params.items():
+        flat[key][...] = param
+    v = flat.like(np.zeros_like(flat.buffer))
+    v[name][...] = np.random.default_rng(7).standard_normal(params[name].shape)
+    plain = derivative(lambda buffer: loss_of(config, buffer, tokens, targets), flat.buffer, v.buffer)
+    found = slopes.Slopes(config, params, tokens, targets)
+    # against a gradient of 2 v / |v|^2 the error is |2 - slope| / 2, so it tells the slope
+    size = (v[name] ** 2).sum()
+    error = found.error(name, 2 * v[name] / size, np.random.default_rng(7))
+    assert 2 - 2 * error == pytest.approx(plain, rel=1e-12)
+    assert abs(plain) < 2
+
+
+def test_large_models_are_derived_on_one_sequence(check, monkeypatch):
+    monkeypatch.setattr(columns, "LARGE", 100)
+    code, out, _ = check("--random", SHAPE, "--against", "complex-step", "--batch", "3")
+    assert code == 0
+    assert "complex-step: 28 tensors on 1 of 3 sequences" in out
+    monkeypatch.setattr(ops, "gelu_backward", lambda dy, cache: dy)
+    assert check("--random", SHAPE, "--against", "complex-step", "--batch", "3")[0] == 1
+
+
+# What fails, and where -----------------------------------------------------------------------------------
+
+
+def second_result_off(operation, share):
+    """A backward whose second result, a weight's or gain's gradient, is off by a share."""
+
+    def faulty(dy, cache):
+        first, second, *rest = operation(dy, cache)
+        return first, second * (1 + share), *rest
+
+    return faulty
+
+
+def on_call(number, faulty, right):
+    """faulty on one call alone, counted from 0, right on all others."""
+    count = iter(range(10**9))
+    return lambda *arguments: (faulty if next(count) == number else right)(*arguments)
+
+
+judges = pytest.mark.parametrize("judge", ["complex-step", pytest.param("torch", marks=needs_torch)])
+
+
+@judges
+@pytest.mark.parametrize(("operation", "number", "tensor"), [
+    ("layernorm_backward", 0, "ln_f.weight"),
+    ("layernorm_backward", 1, "h.1.ln_2.weight"),
+    ("layernorm_backward", 4, "h.0.ln_1.weight"),
+    ("linear_backward", 0, "h.1.mlp.c_proj.weight"),
+    ("linear_backward", 6, "h.0.attn.c_proj.weight"),
+    ("embedding_backward", 0, "wpe.weight"),
+])  # fmt: skip
+def test_a_gradient_off_by_a_billionth_is_named(result, monkeypatch, judge, operation, number, tensor):
+    right = getattr(ops, operation)
+    monkeypatch.setattr(ops, operation, on_call(number, second_result_off(right, 1e-9), right))
+    code, found = result("--random", SHAPE, "--against", judge)
+    assert code == 1
+    assert found["failed"] == [tensor]
+    assert not found["passed"]
+
+
+@judges
+def test_a_fault_that_spreads_is_named_where_it_begins(check, monkeypatch, judge):
+    right = ops.gelu_backward
+    monkeypatch.setattr(ops, "gelu_backward", on_call(1, lambda dy, cache: dy, right))  # layer 0, for real
+    code, out, _ = check("--random", SHAPE, "--against", judge)
+    assert code == 1
+    assert "FAIL: " in out.splitlines()[-1]
+    assert "the first on the way back is h.0.mlp.c_fc.bias" in out.splitlines()[-1]
+    rows = {line.split()[0]: line.endswith("FAIL") for line in out.splitlines() if line.startswith("h.")}
+    assert not rows["h.1.ln_1.weight"]
+    assert not rows["h.0.mlp.c_proj.weight"]
+    assert rows["h.0.mlp.c_fc.weight"]
+    assert rows["h.0.ln_1.weight"]
+
+
+def attention_without_softmax_mean(dy, cache):
+    """dscores = probs * dprobs: the sum that softmax takes off is forgotten."""
+    q, k, v, probs = cache
+    n_head, scale = q.shape[1], 1 / math.sqrt(q.shape[-1])
+    do = ops.attention.split_heads(dy, n_head)
+    dscores = probs * (do @ v.swapaxes(-1, -2))
+    parts = scale * (dscores @ k), scale * (dscores.swapaxes(-1, -2) @ q), probs.swapaxes(-1, -2) @ do
+    return np.concatenate([ops.attention.merge_heads(part) for part in parts], axis=-1)
+
+
+def forgotten_head(right):
+    """The tied table's gradient without the head's part."""
+    return lambda dlogits, cache: (right(dlogits, cache)[0], 0 * right(dlogits, cache)[1])
+
+
+FAULTS = {
+    "softmax": ("attention_backward", lambda right: attention_without_softmax_mean, "h.1.attn.c_attn.bias"),
+    "tied": ("unembedding_backward", forgotten_head, "wte.weight"),
+    "all zero": ("embedding_backward", lambda right: lambda dx, cache: (right(dx, cache)[0], 0 * cache[2]),
+                 "wpe.weight"),
+    "not finite": ("linear_backward", lambda right: lambda dy, cache: (*right(dy, cache)[:2], dy[0, 0] / 0),
+                   "h.1.mlp.c_proj.bias"),
+}  # fmt: skip
+
+
+@judges
+@pytest.mark.parametrize("fault", FAULTS)
+def test_classic_faults_are_noticed(result, monkeypatch, judge, fault):
+    operation, plant, tensor = FAULTS[fault]
+    monkeypatch.setattr(ops, operation, plant(getattr(ops, operation)))
+    code, found = result("--random", SHAPE, "--against", judge)
+    assert code == 1
+    assert found["failed"][0] == tensor
+
+
+def test_a_kernel_that_is_wrong_in_float32_is_noticed(result, monkeypatch):
+    from minigpt.kernels import cpu
+
+    right = cpu.KERNELS["gelu_backward"]
+    wrong = lambda dy, cache, team: right(dy, cache, team=team) * np.float32(1.001)  # noqa: E731
+    assert result("--random", SHAPE, "--dtype", "float32", "--against", "complex-step")[0] == 0
+    monkeypatch.setitem(cpu.KERNELS, "gelu_backward", wrong)
+    code, found = result("--random", SHAPE, "--dtype", "float32", "--against", "complex-step")
+    assert code == 1
+    assert found["failed"][0] == "h.1.mlp.c_fc.bias"
+
+
+@needs_torch
+def test_a_wrong_forward_is_seen_by_torch_alone(result, monkeypatch):
+    monkeypatch.setattr(ops.layernorm, "EPS", 1.01e-5)
+    assert result("--random", SHAPE, "--against", "complex-step")[0] == 0
+    code, found = result("--random", SHAPE, "--against", "torch")
+    assert code == 1
+    assert found["failed"][0] == "logits"
+
+
+# llm.c's debug state -------------------------------------------------------------------------------------
+
+
+def write_debug_state(path, config, tokens, targets, logits, loss, grads, pad=0.0):
+    """The file as FORMATS.md, section 2, has it, one number after the other."""
+    L, C, V = config.n_layer, config.n_embd, config.n_vocab
+    B, T = tokens.shape
+    content = struct.pack("<4i", 20240327, 2, B, T) + bytes(1024 - 16)
+    content += tokens.astype("<i4").tobytes() + targets.astype("<i4").tobytes()
+    content += logits.astype("<f4").tobytes() + struct.pack("<f", loss)
+    padding = np.full(((V + 127) // 128 * 128 - V, C), pad)
+    tensors = [np.concatenate([grads["wte.weight"], padding]), grads["wpe.weight"]]
+    for part in ("ln_1", "attn.c_attn", "attn.c_proj", "ln_2", "mlp.c_fc", "mlp.c_proj"):
+        for kind in ("weight", "bias"):
+            tensors += [grads[f"h.{layer}.{part}.{kind}"].T for layer in range(L)]  # (in, out) to (out, in)
+    tensors += [grads["ln_f.weight"], grads["ln_f.bias"]]
+    path.write_bytes(content + b"".join(np.ascontiguousarray(tensor, "<f4").tobytes() for tensor in tensors))
+
+
+@pytest.fixture
+def state(tmp_path):
+    """A model's folder, and a maker of debug states of it."""
+    config, params = subject.random_model(SHAPE, 3)
+    minigpt.save_weights(tmp_path / "model", config, params)
+    tokens, targets = np.random.default_rng(0).integers(0, config.n_vocab, (2, 3, 5))
+    loss, grads = minigpt.loss_and_grads(config, params, tokens, targets)
+    logits = minigpt.logits(config, params, tokens)
+
+    def make(change=lambda grads: None, **how):
+        changed = {name: grad.copy() for name, grad in grads.items()}
+        change(changed)
+        path = tmp_path / "debug_state.bin"
+        write_debug_state(path, config, tokens, targets, logits, loss, changed, **how)
+        return ["--weights", str(tmp_path / "model"), "--against", "debug-state", str(path)]
+
+    return make
+
+
+def test_a_debug_state_that_agrees(check, state):
+    code, out, _ = check(*state())
+    assert code == 0
+    assert "batch (3, 5): the debug state's" in out
+    assert "worst by debug-state" in out.splitlines()[-1]
+
+
+@pytest.mark.parametrize("name", ["wte.weight", "h.0.attn.c_attn.weight", "h.1.mlp.c_proj.bias", "ln_f.bias"])
+def test_a_debug_state_that_does_not(result, state, name):
+    def change(grads):
+        grads[name] *= 1.001
+
+    code, found = result(*state(change))
+    assert (code, found["failed"]) == (1, [name])
+
+
+def test_a_debug_state_beside_other_judges(result, state):
+    arguments = state()
+    arguments[3] = "complex-step,debug-state"
+    code, found = result(*arguments)
+    assert code == 0
+    assert found["tensors"][2]["errors"].keys() == {"complex-step", "debug-state"}
+    assert found["tensors"][0]["errors"].keys() == {"debug-state"}  # the loss
+
+
+def test_the_size_of_the_published_debug_state():
+    config = minigpt.PRESETS["gpt2"]
+    numbers = sum(math.prod(shape) for shape in param_shapes(config).values()) + 47 * 768
+    assert debug_state.HEADER + 4 * (2 * 256 + 256 * 50257 + 1 + numbers) == 549_369_860  # FORMATS.md
+
+
+@pytest.mark.parametrize(("spoil", "said"), [
+    (lambda content: content[:-4], "expected .* bytes, found"),
+    (lambda content: content + b"\0\0\0\0", "expected .* bytes, found"),
+    (lambda content: content[:10], "expected a debug state of llm.c"),
+    (lambda content: b"\0" + content[1:], "expected a debug state of llm.c"),
+    (lambda content: content[:4] + b"\1" + content[5:], "version 1"),
+    (lambda content: content[:8] + struct.pack("<i", -3) + content[12:], "B=-3"),
+])  # fmt: skip
+def test_a_file_that_is_no_debug_state(check, state, spoil, said):
+    arguments = state()
+    with open(arguments[-1], "rb") as file:
+        content = file.read()
+    with open(arguments[-1], "wb") as file:
+        file.write(spoil(content))
+    code, out, err = check(*arguments)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    with pytest.raises(CheckpointError, match=said):
+        debug_state.read(arguments[-1], subject.shape_of(SHAPE), param_shapes(subject.shape_of(SHAPE)))
+
+
+def test_padding_that_is_not_zero(check, state):
+    code, _, err = check(*state(pad=0.5))
+    assert code == 2
+    assert "expected zeros in the wte gradient's rows from 11 on" in err
+
+
+# What is published ---------------------------------------------------------------------------------------
+
+
+def debug_batch():
+    """A batch that begins as llm.c's does."""
+    ids = np.resize(published.FIRST_IDS, 257)
+    return ids[:-1].reshape(4, 64), ids[1:].reshape(4, 64)
+
+
+def test_openais_weights_are_known_by_their_loss_on_the_debug_batch():
+    gpt2, batch = minigpt.PRESETS["gpt2"], debug_batch()
+    assert published.are_openais(gpt2, *batch, 5.270007)
+    assert not published.are_openais(gpt2, *batch, 5.28)
+    assert not published.are_openais(minigpt.PRESETS["gpt2-medium"], *batch, 5.270007)
+    assert not published.are_openais(gpt2, batch[0] + 1, batch[1], 5.270007)
+    assert not published.are_openais(gpt2, batch[0], batch[0], 5.270007)
+    assert not published.are_openais(gpt2, batch[0].reshape(8, 32), batch[1].reshape(8, 32), 5.270007)
+
+
+def test_the_debug_batch_is_what_llm_c_makes_of_its_text():
+    """The first 32 published ids, from the text that they decode to."""
+    tokenizer = minigpt.Tokenizer.gpt2()
+    text = tokenizer.decode(published.FIRST_IDS).replace("<|endoftext|>", "")
+    found = subject.first_ids(tokenizer, text + "\n\nand so on", len(published.FIRST_IDS) - 1)
+    assert tuple(found) == published.FIRST_IDS[:-1]  # the last is the beginning of a word
+
+
+@needs_torch
+def test_curves_and_continuations_as_torch_has_them():
+    """The machinery of the published facts on a small model, whose facts are torch's."""
+    from reference import torch_twin
+
+    config = minigpt.GPTConfig(n_layer=1, n_head=2, n_embd=8, n_ctx=64, n_vocab=50257)
+    params = {name: param.astype("float32") for name, param in minigpt.init_params(config, 1).items()}
+    tokens, targets = debug_batch()
+
+    curves = {}
+    for what, curve in published.CURVES.items():
+        optimizer = {name: value for name, value in curve.optimizer.items() if name != "decay_all"}
+        if curve.optimizer.get("decay_all"):
+            optimizer |= {"weight_decay": 0.0}  # the twin decays matrices only
+        losses, _ = torch_twin.train(config, params, [(tokens, targets)] * 3, [published.LR] * 3, **optimizer)
+        curves[what] = published.Curve(dict(curve.optimizer) | {"weight_decay": optimizer["weight_decay"]},
+                                       tuple(losses), curve.tolerance)  # fmt: skip
+    greedy, ids = [], [11, 314]
+    for _ in range(4):
+        ids.append(int(torch_twin.logits(config, params, [ids])[0, -1].argmax()))
+        greedy.append(ids[-1])
+    continuations = {"two words": ((11, 314), tuple(greedy)), "a wrong one": ((11, 314), (1, 2, 3))}
+
+    found = published.verdicts(config, params, tokens, targets, list, curves, continuations)
+    assert [(verdict.what, verdict.passed) for verdict in found] == [
+        ("continuation of 'two words'", True),
+        ("continuation of 'a wrong one'", False),
+        ("losses of llm.c's test_gpt2.c", True),
+        ("losses of llm.c's test_gpt2.cu", True),
+    ]
+    assert len(published.verdicts(config, params, tokens[:2], targets[:2], list, curves, continuations)) == 2
+    shifted = {what: curve._replace(losses=(0, *curve.losses[1:])) for what, curve in curves.items()}
+    wrong = published.verdicts(config, params, tokens, targets, list, shifted, {})
+    assert [verdict.passed for verdict in wrong] == [False, False]
+
+
+def test_facts_as_they_are_published():
+    first, second = published.CURVES.values()
+    assert [len(curve.losses) for curve in (first, second)] == [10, 10]
+    assert all(abs(curve.losses[0] - published.FIRST_LOSS) < 1e-5 for curve in (first, second))
+    assert first.optimizer["decay_all"]
+    text = minigpt.Tokenizer.gpt2().decode
+    assert text(published.CONTINUATIONS["Today, I"][0]) == "Today, I"
+    assert text(published.CONTINUATIONS["The dog"][1]).startswith(" was found in a field near")
+
+
+# Batches -------------------------------------------------------------------------------------------------
+
+
+def test_a_text_is_cut_into_sections_that_begin_with_endoftext():
+    tokenizer = minigpt.Tokenizer.gpt2()
+    found = subject.first_ids(tokenizer, "First Citizen:\n\nSpeak\n\nAll", 99)
+    parts = ["First Citizen:\n\n", "Speak\n\n", "All"]
+    assert found.tolist() == [id for part in parts for id in [50256, *tokenizer.encode(part)]]
+
+
+def test_a_real_batch_for_gpt2s_vocabulary(tmp_path):
+    config = types.SimpleNamespace(n_vocab=50257, n_ctx=1024)
+    tokens, targets, origin = subject.batch_of(config, None, None, 4, None, 0)
+    assert tokens.shape == targets.shape == (4, 64)
+    assert tokens[0, 0] == 50256
+    assert (tokens.ravel()[1:] == targets.ravel()[:-1]).all()
+    assert "State of the Union" in origin
+    (tmp_path / "a.txt").write_text("Hello world")
+    with pytest.raises(DataError, match="needs 257 tokens, the text has 3"):
+        subject.batch_of(config, str(tmp_path / "a.txt"), None, 4, None, 0)
+    assert subject.batch_of(config, str(tmp_path / "a.txt"), None, 1, 2, 0)[0].tolist() == [[50256, 15496]]
+
+
+def test_a_model_with_a_tokenizer_beside_it_gets_a_text(tmp_path):
+    tokenizer = minigpt.Tokenizer.train(["the people of the States " * 9], 270)
+    config, params = subject.random_model(f"n_vocab={tokenizer.n_vocab},n_ctx=8", 0)
+    minigpt.save_weights(tmp_path, config, params)
+    tokenizer.save(tmp_path / "tokenizer.json")
+    tokens, _, origin = subject.batch_of(config, None, tmp_path, 2, None, 0)
+    assert origin == "the State of the Union addresses"
+    assert tokens[0, 0] == tokenizer.eot
+    config, _ = subject.random_model("n_vocab=271,n_ctx=8", 0)
+    assert subject.batch_of(config, None, tmp_path, 2, None, 0)[2] == "random ids"  # another vocabulary's
+
+
+# Bad input -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("arguments", "said"), [
+    ([], "give one of --weights PATH and --random SHAPE"),
+    (["--weights", "x", "--random", "gpt2"], "give one of --weights PATH and --random SHAPE"),
+    (["--weights", "no/such/folder"], "no/such/folder"),
+    (["--random", "gpt3"], "random: expected gpt2, gpt2-medium"),
+    (["--random", "n_layer=-1"], "found 'n_layer=-1'"),
+    (["--random", "n_layer=0"], "n_layer must be between"),
+    (["--random", "n_embd=9"], "n_embd must be divisible by n_head"),
+    (["--random", SHAPE, "--against", "tensorflow"], "expected names of complex-step, torch, debug-state"),
+    (["--random", SHAPE, "--against", "debug-state"], "expected one FILE for debug-state: found none"),
+    (["--random", SHAPE, "--against", "debug-state", "a", "b"], "found a, b"),
+    (["--random", SHAPE, "--against", "debug-state", "no-such-file"], "no-such-file"),
+    (["--random", SHAPE, "--text", "x"], "needs a tokenizer"),
+    (["--random", "n_vocab=50257,n_ctx=8", "--text", "no-such-text"], "no-such-text: not readable"),
+    (["--random", SHAPE, "--batch", "0"], "batch and time must be 1 or more"),
+    (["--random", SHAPE, "--time", "9"], "up to n_ctx=8 tokens"),
+    (["--random", SHAPE, "--golden"], "golden: what is published is of OpenAI's 124M"),
+])  # fmt: skip
+def test_bad_input_is_one_line(check, arguments, said):
+    code, _, err = check(*arguments)
+    assert code == 2
+    assert said in err
+    assert err.startswith("reference check: ")
+    assert err.count("\n") == 1
+
+
+def test_torch_is_asked_for_where_it_is_missing(check, monkeypatch):
+    monkeypatch.setattr(columns, "has_torch", lambda: False)
+    assert check("--random", SHAPE)[0] == 0
+    code, _, err = check("--random", SHAPE, "--against", "torch")
+    assert code == 2
+    assert "torch is not installed" in err
+
+
+def test_weights_that_are_not_finite_fail_and_print_json(result, tmp_path):
+    config, params = subject.random_model(SHAPE, 0)
+    params["h.0.mlp.c_fc.bias"][0] = np.nan
+    minigpt.save_weights(tmp_path, config, params)
+    code, found = result("--weights", str(tmp_path), "--against", "complex-step")
+    assert code == 1
+    assert found["tensors"][0]["norm"] == "nan"
+
+
+def test_float32_and_float64_check_the_same_weights(tmp_path):
+    config, params = subject.random_model(SHAPE, 0)
+    assert all((param == param.astype("float32")).all() for param in params.values())
+    minigpt.save_weights(tmp_path, config, {name: p.astype("float32") for name, p in params.items()})
+    _, loaded = subject.load(tmp_path)
+    assert all((loaded[name] == params[name]).all() for name in params)
+    assert model.param_shapes(config).keys() == loaded.keys()
+
+
+def test_a_shape_in_words():
+    assert subject.shape_of("gpt2-xl") == minigpt.PRESETS["gpt2-xl"]
+    assert subject.shape_of("gpt2, n_layer=2").n_layer == 2
+    assert subject.shape_of("gpt2,n_layer=2").n_embd == 768
+    with pytest.raises(ConfigError, match="found ''"):
+        subject.shape_of("")
