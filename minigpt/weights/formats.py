@@ -95,16 +95,20 @@ def format_of_file(path):
         return NPZ
     if is_table(tail):
         return OPENAI
-    if stranger := next((found for start, found in STRANGERS.items() if head.startswith(start)), None):
-        refuse(path, "weights", *stranger)
     if head.lstrip()[:1] == b"{" and path.name.endswith(".index.json"):
         return INDEX
-    found = what_is(head, size)
+    found = stranger(head, size)
     if path.suffix == ".safetensors" and not found:
         return SAFETENSORS  # a damaged one: its reader says how
     what, advice = found or (f"a file that begins with {head[:8].hex(' ')}", ELSEWHERE)
     meant_for_shards = what.startswith("text") or magic_of(head) in LLMC
     refuse(path, "weights", what, ELSEWHERE if meant_for_shards else advice)
+
+
+def stranger(head, size):
+    """(what a file is, what to do) of a file that is no weights, or None if nothing is known of it."""
+    known = (found for start, found in STRANGERS.items() if head.startswith(start))
+    return next(known, None) or what_is(head, size)
 
 
 def ends(path):

@@ -8,8 +8,7 @@ import numpy as np
 
 from minigpt.disk import read_json
 from minigpt.errors import CheckpointError
-from minigpt.strangers import what_is
-from minigpt.weights.formats import ends, format_of, magic_of
+from minigpt.weights.formats import ends, format_of, magic_of, stranger
 from minigpt.weights.inspect.llmc import REPORTS, V, report_llmc
 from minigpt.weights.inspect.models import model_line, report_weights
 from minigpt.weights.inspect.tensors import table
@@ -55,7 +54,7 @@ def may_be_tokens(path):
     if path.suffix != ".bin" or not path.is_file() or path.stat().st_size % 2 or path.stat().st_size == 0:
         return False
     head, _, size = ends(path)
-    return what_is(head, size) is None and np.frombuffer(head, "<u2", len(head) // 2).max() < V
+    return stranger(head, size) is None and np.frombuffer(head, "<u2", len(head) // 2).max() < V
 
 
 def sizes(path):

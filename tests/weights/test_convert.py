@@ -1,0 +1,71 @@
+"""minigpt convert: any format to any other, number by number, the tokenizer carried along."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import minigpt
+from minigpt.weights.convert import Convert
+
+FIXTURES = Path(__file__).parent / "fixtures"
+FORMATS = ("safetensors", "llmc", "npz")
+
+
+@pytest.mark.parametrize("first", FORMATS)
+@pytest.mark.parametrize("second", FORMATS)
+def test_openais_weights_go_through_every_format_unchanged(tmp_path, capsys, first, second):
+    config, params = minigpt.load_weights(FIXTURES / "openai")
+    assert Convert(str(FIXTURES / "openai"), str(tmp_path / "a"), first).run() == 0
+    assert Convert(str(tmp_path / "a"), str(tmp_path / "b"), second).run() == 0
+    found_config, found = minigpt.load_weights(tmp_path / "b")
+    assert found_config == config
+    assert found.buffer.tobytes() == params.buffer.tobytes()
+    assert f"b: 1,896 parameters as {second}, float32" in capsys.readouterr().out
+
+
+def test_types_and_heads_are_as_told(tmp_path, capsys):
+    _, params = minigpt.load_weights(FIXTURES / "openai")
+    np.savez(tmp_path / "bare.npz", **params)
+    Convert(str(tmp_path / "bare.npz"), str(tmp_path / "wide"), "safetensors", "float64", n_head=4).run()
+    config, found = minigpt.load_weights(tmp_path / "wide")
+    assert (config.n_head, found.buffer.dtype) == (4, "float64")
+    Convert(str(tmp_path / "wide"), str(tmp_path / "half"), "llmc-bf16").run()
+    assert "as llmc-bf16, bfloat16" in capsys.readouterr().out
+    found = minigpt.load_weights(tmp_path / "half")[1].buffer
+    assert (np.abs(found - params.buffer) <= 2**-8 * np.abs(params.buffer)).all()
+
+
+def test_a_tokenizer_goes_with_the_folder(tmp_path, capsys):
+    source = tmp_path / "openai"
+    shutil.copytree(FIXTURES / "openai", source)
+    shutil.copy(Path(minigpt.__file__).parent / "gpt2" / "vocab.bpe", source)
+    Convert(str(source), str(tmp_path / "hub"), "safetensors").run()
+    assert "with the tokenizer of vocab.bpe" in capsys.readouterr().out
+    assert minigpt.Tokenizer.load(tmp_path / "hub").merges == minigpt.Tokenizer.gpt2().merges
+
+
+@pytest.mark.parametrize("format", ["llmc", "npz", "safetensors"])
+def test_a_place_that_cannot_be_written_leaves_nothing(tmp_path, format):
+    (tmp_path / "file").write_text("kept")
+    with pytest.raises(minigpt.CheckpointError, match="cannot be written"):
+        Convert(str(FIXTURES / "openai"), str(tmp_path / "file" / "x"), format).run()
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+@pytest.mark.parametrize("format", ["llmc", "npz", "safetensors"])
+def test_a_disk_that_fills_leaves_the_older_file(tmp_path, monkeypatch, format):
+    target = tmp_path / "model"
+    Convert(str(FIXTURES / "openai"), str(target), format).run()
+    before = {path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    def full(path):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("minigpt.weights.whole.flush", full)
+    with pytest.raises(minigpt.CheckpointError, match=r"cannot be written: .*No space left"):
+        Convert(str(FIXTURES / "float16"), str(target), format, n_head=2).run()
+    after = {path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert after == before
