@@ -5,22 +5,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from minigpt.errors import CheckpointError
-from minigpt.strangers import LLMC, what_is
 from minigpt.weights import hugging_face, llmc, npz, openai
-from minigpt.weights.npz import PICKLE
 from minigpt.weights.sstable import is_table
 from minigpt.weights.stored import opened, refuse
+from minigpt.weights.strangers import ELSEWHERE, HEAD, PICKLE, stranger
 from minigpt.weights.tensor_bundle import SAVER, V1, index_of
 
-HEAD = 4096  # bytes that show what a file is
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "consolidated.00.pth")
-# first bytes -> what it is, what to do
-STRANGERS = {
-    b"\x89HDF": ("an HDF5 file, such as Keras's tf_model.h5", "give the model's safetensors"),
-    b"GGUF": ("a GGUF file of llama.cpp", "give the weights that it was made from"),
-    **{bytes([0x80, protocol]): PICKLE for protocol in range(2, 6)},
-}
-ELSEWHERE = "give an OpenAI folder, a safetensors file or folder, a .bin of llm.c, or an .npz"
 
 
 class Format(NamedTuple):
@@ -100,15 +91,7 @@ def format_of_file(path):
     found = stranger(head, size)
     if path.suffix == ".safetensors" and not found:
         return SAFETENSORS  # a damaged one: its reader says how
-    what, advice = found or (f"a file that begins with {head[:8].hex(' ')}", ELSEWHERE)
-    meant_for_shards = what.startswith("text") or magic_of(head) in LLMC
-    refuse(path, "weights", what, ELSEWHERE if meant_for_shards else advice)
-
-
-def stranger(head, size):
-    """(what a file is, what to do) of a file that is no weights, or None if nothing is known of it."""
-    known = (found for start, found in STRANGERS.items() if head.startswith(start))
-    return next(known, None) or what_is(head, size)
+    refuse(path, "weights", *(found or (f"a file that begins with {head[:8].hex(' ')}", ELSEWHERE)))
 
 
 def ends(path):

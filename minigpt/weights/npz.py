@@ -13,6 +13,7 @@ import numpy as np
 from minigpt.errors import CheckpointError
 from minigpt.weights.found import Found
 from minigpt.weights.stored import AGAIN, Checksum, MappedFile, Stored, read, refuse
+from minigpt.weights.strangers import PICKLE
 from minigpt.weights.whole import written_whole
 
 HEADS = "n_head"
@@ -21,11 +22,6 @@ LOCAL_MAGIC = b"PK\x03\x04"
 DIRECTORY_LIMIT = 2**20  # bytes of a list of members that are read at once; gpt2-xl's has 60,000
 DIRECTORY_SHARE = 16
 HEADER_LIMIT = 10_000  # bytes of an array's own header
-PICKLE = (
-    "weights as PyTorch pickles them",
-    "a pickle can run any code while it is read, so minigpt never reads one: save the model with safetensors "
-    "(transformers: model.save_pretrained(folder, safe_serialization=True))",
-)
 READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 

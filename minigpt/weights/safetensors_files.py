@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 
 from minigpt.errors import CheckpointError
 from minigpt.weights.stored import AGAIN, MappedFile, Stored, check_room, read, refuse
+from minigpt.weights.strangers import refuse_damaged
 from minigpt.weights.whole import written_whole
 
 DTYPES = {
@@ -48,8 +49,10 @@ def open_safetensors(path):
 
 def read_header(file):
     """(bytes, the JSON object) of the header."""
+    if file.content[LENGTH : LENGTH + 1].tobytes() != b"{":
+        refuse_damaged(file, "a safetensors file", "no header of JSON")
     length = int.from_bytes(file.content[:LENGTH].tobytes(), "little")
-    if file.size < LENGTH or length > max(HEADER_ROOM, file.size // HEADER_SHARE):
+    if length > max(HEADER_ROOM, file.size // HEADER_SHARE):
         refuse(file.path, "a safetensors file", f"a header of {length:,} bytes in {file.size:,}", AGAIN)
     if length > file.size - LENGTH:
         check_room(file, f"a header of {length:,}, and tensors", LENGTH + length)
@@ -58,8 +61,6 @@ def read_header(file):
         header = json.loads(text, object_pairs_hook=distinct)
     except (ValueError, RecursionError) as reason:
         refuse(file.path, "a safetensors file with a header of JSON", f"one not readable: {reason}", AGAIN)
-    if not isinstance(header, dict):
-        refuse(file.path, "a safetensors file with a JSON object", f"a {type(header).__name__}", AGAIN)
     return length, header
 
 

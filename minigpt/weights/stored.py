@@ -68,14 +68,19 @@ class Stored(NamedTuple):
         return self.shape[::-1] if self.transposed else self.shape
 
 
-def rows(stored):
-    """Yield (place of the first, rows) of an array from its first axis, some at a time.
+def rows_at_once(stored):
+    """How many rows of the first axis make up about a megabyte."""
+    return max(1, PIECE // max(1, math.prod(stored.shape[1:]) * stored.dtype.itemsize))
+
+
+def rows(stored, step=None):
+    """Yield (place of the first, rows) of an array from its first axis, step at a time.
 
     Raises CheckpointError at the end if the checksum of all is not as it must be.
     """
     shape = stored.shape or (1,)
     row_bytes = math.prod(shape[1:]) * stored.dtype.itemsize
-    step = max(1, PIECE // max(1, row_bytes))
+    step = step or rows_at_once(stored)
     value = stored.checksum.start if stored.checksum else None
     for first in range(0, shape[0], step):
         last = min(shape[0], first + step)
@@ -112,8 +117,9 @@ def read(stored):
 
 def same(one, other):
     """Whether two arrays of one shape hold the same numbers; both are read to the end, checksums and all."""
-    pairs = zip(rows(one), rows(other), strict=False)
-    return all([np.array_equal(mine, yours) for (_, mine), (_, yours) in pairs])
+    step = rows_at_once(one)
+    pairs = zip(rows(one, step), rows(other, step), strict=True)
+    return all([np.array_equal(mine, yours, equal_nan=True) for (_, mine), (_, yours) in pairs])
 
 
 def opened(path):

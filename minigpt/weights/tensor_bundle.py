@@ -15,6 +15,7 @@ from minigpt.weights.crc32c import crc32c, unmasked
 from minigpt.weights.protobuf import BYTES, FIXED32, VARINT, Malformed, fields
 from minigpt.weights.sstable import entries
 from minigpt.weights.stored import AGAIN, Checksum, MappedFile, Stored, check_room, refuse
+from minigpt.weights.strangers import refuse_damaged
 
 # tensorflow/core/framework/types.proto
 DTYPES = {
@@ -46,7 +47,7 @@ def open_bundle(index):
         tensors = [checked_entry(index, name, message) for name, message in named(index, found)]
         return in_data_files(index, n_shards, tensors)
     except Malformed as reason:
-        refuse(index, "the index of a tensor bundle", f"damage ({reason})", AGAIN)
+        refuse_damaged(file, "the index of a tensor bundle", f"damage ({reason})")
 
 
 def checked_header(index, message):
@@ -56,7 +57,12 @@ def checked_header(index, message):
         refuse(index, "a tensor bundle", V1, SAVER)
     header = {number: value for number, _, value in found}
     if header.get(2, LITTLE) != LITTLE:
-        refuse(index, "little-endian numbers", "a bundle of a big-endian machine", "save it on another")
+        refuse(
+            index,
+            "little-endian numbers",
+            "a bundle of a big-endian machine",
+            "save it on a little-endian one",
+        )
     return header.get(1, 0)
 
 

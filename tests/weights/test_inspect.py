@@ -232,6 +232,13 @@ BAD = {
         "an HTML page; it is what a server",
     ),
     "LFS": (content(LFS, "model.safetensors"), "a git-LFS pointer; fetch what it stands for"),
+    "LFS in a folder": (
+        lambda f: content(LFS, "model.safetensors")(as_format("safetensors")(f)).parent,
+        "model.safetensors: expected a safetensors file, found a git-LFS pointer",
+    ),
+    "HTML for an index": (
+        content(b"<html><body>moved</body></html>" * 9, "model.ckpt.index"), "found an HTML page",
+    ),
     "gzip": (content(gzip.compress(b"x" * 99)), "a gzip file; unpack it first"),
     "pickle": (content(b"\x80\x02}q\0.", "model.pt"), "a pickle can run any code while it is read"),
     "PyTorch's zip": (content(zipped("archive/data.pkl"), "model.pt"), "a pickle can run any code"),

@@ -8,12 +8,13 @@ import numpy as np
 
 from minigpt.disk import read_json
 from minigpt.errors import CheckpointError
-from minigpt.weights.formats import ends, format_of, magic_of, stranger
+from minigpt.weights.formats import ends, format_of, magic_of
 from minigpt.weights.inspect.llmc import REPORTS, V, report_llmc
 from minigpt.weights.inspect.models import model_line, report_weights
 from minigpt.weights.inspect.tensors import table
 from minigpt.weights.npz import HEADER_LIMIT, read_array_header
 from minigpt.weights.stored import AGAIN, MappedFile, Stored, check_room, refuse
+from minigpt.weights.strangers import stranger
 
 SHARDS, LLAMA_SHARDS = 20240520, 20240801
 NAMES = {
