@@ -83,7 +83,7 @@ def child(what, paths):
             with open(path, "rb") as file:
                 kept.append(file.read())
     else:
-        kept = minigpt.load_weights(paths[0])
+        kept = minigpt.load_weights(paths[0], n_head=12)
     seconds, cpu = time.perf_counter() - began, time.process_time() - worked
     peak = memory("VmHWM") - before
     print(json.dumps({"seconds": seconds, "cpu": cpu, "peak": peak, "kept": len(kept)}))
