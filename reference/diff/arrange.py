@@ -1,7 +1,7 @@
 """MINE as REF has it: every array under its key, in llm.c's shape, in float64.
 
 Where several layouts fit a shape, as (in, out) and (out, in) do on a square matrix, the one that the other
-matrices have is taken, else the one that comes closest to REF; a note says which.
+matrices have is taken; else llm.c's own, unless another one is clearly closer to REF. A note says so.
 """
 
 import math
@@ -14,6 +14,9 @@ from reference.diff.layouts import fits, input_first, layouts_of, rearranged, wi
 from reference.diff.recognise import PARTS, is_part, recognise, whole_of
 from reference.llmc.names import MATRICES, PARAMETERS, axes_of, keys, layered
 
+CLEARLY = (
+    0.1  # of the distance: a wrong tensor is nearer in one wrong layout than in another, but not by much
+)
 SEEN_ONLY = ("preatt", "datt", "dpreatt")  # what stands beyond the mask is nobody's business
 
 
@@ -92,8 +95,10 @@ class Arranged:
             options = [
                 layout for layout in options if input_first(layout, axes) in self.orientations
             ] or options
-        best = min(options, key=lambda layout: self.distance(name, views[layout]))
-        if len(options) > 1 and best != options[0]:
+        first, best = options[0], min(options, key=lambda layout: self.distance(name, views[layout]))
+        if self.distance(name, views[best]) > CLEARLY**2 * self.distance(name, views[first]):
+            best = first
+        if best != first:
             self.notes.append(f"{source}: fits {' and '.join(options)}; read as {best}, which is closer")
         return best
 

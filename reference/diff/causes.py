@@ -49,14 +49,14 @@ class Until(Exact):
         return tensor
 
 
-def explain(inputs, found, rows, mode, runs):
-    """The Verdict on MINE, whose walk against the faultless model gave these rows."""
+def explain(inputs, found, rows, mode, runs, order):
+    """The Verdict on MINE, whose walk against the faultless model gave rows. order: all keys, in turn."""
     planted = []
     for _ in range(MOST_FAULTS):
         failing = first_failing(rows)
         if failing is None:
             return Verdict(planted, rows, None)
-        best = search(inputs, found, planted, failing, rows, mode, runs)
+        best = search(inputs, found, planted, failing, rows, mode, runs, order)
         if best is None:
             return Verdict(planted, rows, failing.key)
         planted, rows = best
@@ -69,10 +69,10 @@ def first_failing(rows):
     return next((row for row in rows if not row.passed), None)
 
 
-def search(inputs, found, planted, failing, rows, mode, runs):
+def search(inputs, found, planted, failing, rows, mode, runs, order):
     """(planted with one or two faults more, the walk with them) for what explains most, or None."""
     before = {row.key for row in rows[: rows.index(failing)]}
-    singles = plausible(inputs, found, failing.key, before)
+    singles = plausible(inputs, failing.key, before, order)
     choice = best_of(inputs, found, planted, [[fault] for fault in singles], failing, mode, runs)
     if choice is None and len(singles) <= MOST_PAIRED:
         pairs = [list(pair) for pair in itertools.combinations(singles, 2) if not clash(*pair)]
@@ -85,7 +85,7 @@ def clash(one, other):
     return bool(one[0].changes.keys() & other[0].changes.keys())
 
 
-def plausible(inputs, found, key, before):
+def plausible(inputs, key, before, order):
     """(fault, layers) that could first show at this key, and not at one that passed."""
     candidates = []
     for fault in catalogue(inputs.sizes, inputs.targets):
@@ -93,17 +93,17 @@ def plausible(inputs, found, key, before):
         if key[1] is not None and inputs.sizes.L > 1 and any(layered(name) for name in fault.shows_in):
             scopes.append((key[1],))
         for layers in scopes:
-            if key[0] in fault.shows_in or not shown(fault, layers, before):
+            first = next(place for place in order if touches(fault, layers, place))
+            passed = any(touches(fault, layers, place) for place in before)
+            if order.index(first) <= order.index(key) and (key[0] in fault.shows_in or not passed):
                 candidates.append((fault, layers))
     return candidates
 
 
-def shown(fault, layers, before):
-    """Whether a tensor that the fault touches directly was compared before, and passed."""
-    return any(
-        name in fault.shows_in and (layers is None or layer is None or layer in layers)
-        for name, layer in before
-    )
+def touches(fault, layers, key):
+    """Whether a fault that is planted in these layers can show first in this tensor."""
+    name, layer = key
+    return name in fault.shows_in and (layers is None or layer is None or layer in layers)
 
 
 def best_of(inputs, found, planted, additions, failing, mode, runs):
@@ -118,6 +118,8 @@ def best_of(inputs, found, planted, additions, failing, mode, runs):
         reach = next((at for at, row in enumerate(rows) if not row.passed), len(rows))
         if reach > [row.key for row in rows].index(failing.key):
             explained.append((-reach, place, rows))
+        if reach == len(rows):
+            break
     if not explained:
         return None
     _, place, rows = min(explained, key=lambda entry: entry[:2])

@@ -55,7 +55,8 @@ def examine(inputs, mine, mode, runs=RUNS, layers=None, tolerance=None, causes=T
         None,
     )
     if failing is not None and causes and tolerance is None and failing.key in computed:
-        verdict = explain(inputs, computed, [row for row in rows if row.key in computed], mode, runs)
+        order = [key for key in exact if key not in inputs.params]
+        verdict = explain(inputs, computed, [row for row in rows if row.key in computed], mode, runs, order)
     return rows, notes, verdict
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from reference.budgets import MODES, stored_as
-from reference.llmc.names import axes_of
+from reference.llmc.names import AXES, axes_of
 from reference.rounding_modes import FORMATS
 
 FUSED = ("dprobs", *(f"d{ln}_{part}" for ln in ("ln1", "ln2", "lnf") for part in ("mean", "rstd")))
@@ -108,5 +108,5 @@ def cost_of_file(dtype, key, mode, want):
 def describe_place(key, where):
     """Where in a tensor, by its letters: (1, 5, 3) of ln1 -> b=1 t=5 c=3."""
     letters = {"HD": "c", "KHD": "c", "I": "in", "O": "out"}
-    axes = axes_of(key[0]).split()
+    axes = axes_of(key[0]).split() if key[0] in AXES else "ijklmn"[: len(where)]
     return " ".join(f"{letters.get(axis, axis.lower())}={at}" for axis, at in zip(axes, where, strict=True))
