@@ -47,7 +47,7 @@ def test_commands_and_flags_in_the_readme_exist():
     for command, rest in lines:
         if command in cli.COMMANDS:
             flags = {name_of(field) for field in dataclasses.fields(cli.COMMANDS[command][0])}
-        X
+            assert set(re.findall(r"--([a-z-]+)", rest)) <= flags | {"help"}, (command, rest)
 
 
 def name_of(field):
