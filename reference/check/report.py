@@ -89,4 +89,5 @@ def plain(number):
 
 def duration(seconds):
     """192.3 -> "3m12s"."""
-    return f"{seconds:.0f}s" if seconds < 100 else f"{seconds // 60:.0f}m{seconds % 60:02.0f}s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{round(seconds)}s" if seconds < 99.5 else f"{minutes}m{rest:02d}s"
