@@ -1,4 +1,4 @@
 """Oracles: the same mathematics as minigpt's, written again without looking, to compare it with.
 
-Nothing here imports minigpt.
+No oracle imports minigpt. The tools around them are told apart in README.md.
 """
