@@ -7,6 +7,7 @@ import numpy as np
 
 from minigpt.errors import DataError
 from minigpt.prepare.documents import read_unit
+from minigpt.token_checks import checked_text
 from minigpt.tokenizer import Tokenizer
 
 NO_TOKENS = np.empty(0, np.uint16)
@@ -39,24 +40,26 @@ class Encoder:
             raise DataError(f"{recipe.tokenizer}: the tokenizer was changed during the run; begin anew")
         self.field, self.eot = recipe.field, recipe.eot
         self.eot_token = np.array([self.tokenizer.eot], np.uint16)
-        # what is plain text has as many bytes as its tokens; <|endoftext|> is none of it
-        self.lengths = np.array([len(token) for token in self.tokenizer.tokens])
-        self.lengths[self.tokenizer.eot] = 0
 
     def __call__(self, unit):
-        parts, documents, skipped = [NO_TOKENS], 0, 0
+        parts, documents, skipped, text_bytes = [NO_TOKENS], 0, 0, 0
         for stretch in read_unit(unit, self.field):
             if stretch is None:
                 skipped += 1
                 continue
             documents += stretch.begins
+            text_bytes += bytes_of(stretch.text)
             if stretch.begins and self.eot == "before":
                 parts.append(self.eot_token)
             parts.append(self.tokenizer.encode_array(stretch.text))
             if stretch.ends and self.eot == "after":
                 parts.append(self.eot_token)
-        tokens = np.concatenate(parts)
-        return Encoded(tokens, documents, skipped, int(self.lengths[tokens].sum()))
+        return Encoded(np.concatenate(parts), documents, skipped, text_bytes)
+
+
+def bytes_of(text):
+    """How many bytes of UTF-8 a text is; a lone surrogate is what the tokenizer makes of it, U+FFFD."""
+    return len(text) if text.isascii() else len(checked_text(text, "text").encode())
 
 
 def load_tokenizer(name):

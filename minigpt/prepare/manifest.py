@@ -15,13 +15,13 @@ COUNTS = ("documents", "skipped", "text_bytes", "tokens")
 SHARD = re.compile(r"[\w.+-]+_[0-9]{6}\.bin")
 
 
-def settings_of(tokenizer, sha256, eot, field, shard_tokens, name):
+def settings_of(tokenizer, recipe, shard_tokens, name):
     """What the tokens depend on, beside the inputs."""
     return {
         "name": name,
-        "tokenizer": {"n_vocab": tokenizer.n_vocab, "eot": tokenizer.eot, "sha256": sha256},
-        "eot": eot,
-        "field": field,
+        "tokenizer": {"n_vocab": tokenizer.n_vocab, "eot": tokenizer.eot, "sha256": recipe.sha256},
+        "eot": recipe.eot,
+        "field": recipe.field,
         "shard_tokens": shard_tokens,
     }
 
@@ -35,12 +35,11 @@ def inputs_of(sources):
     ]
 
 
-def write(folder, settings, inputs, state, tokenizer, part=None):
+def write(folder, settings, inputs, state, tokenizer):
     """The tokenizer and the manifest beside the shards; with the manifest, an output is finished."""
     tokenizer.save(folder / TOKENIZER)
     counts = {name: getattr(state, name) for name in COUNTS}
-    content = KIND | settings | ({"part": part} if part else {})
-    content |= {"inputs": inputs} | counts | {"shards": state.shards}
+    content = KIND | settings | {"inputs": inputs} | counts | {"shards": state.shards}
     journal.write_whole(folder / MANIFEST, content)
     (folder / journal.JOURNAL).unlink(missing_ok=True)
     return content

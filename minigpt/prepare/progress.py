@@ -1,5 +1,6 @@
 """How far, how fast, how long still: a bar on a terminal, a line now and then elsewhere."""
 
+import datetime
 import sys
 import time
 
@@ -29,11 +30,8 @@ class Progress:
         elif time.monotonic() - self.said > EVERY:
             self.said = time.monotonic()
             left = (self.of - self.done) * (self.said - self.began) / max(1, self.done - self.first)
-            print(
-                f"{self.done / max(1, self.of):.0%} | {self.speed():.1f} MB/s | {left / 60:,.0f} min left",
-                file=self.stream,
-                flush=True,
-            )
+            line = f"{self.done / max(1, self.of):.0%} | {self.speed():.1f} MB/s | {clock(left)} left"
+            print(line, file=self.stream, flush=True)
 
     def speed(self):
         """Megabytes of text a second, in this run."""
@@ -43,3 +41,8 @@ class Progress:
         """Take the bar away."""
         if self.bar is not None:
             self.bar.close()
+
+
+def clock(seconds):
+    """90.4 -> "0:01:30"."""
+    return str(datetime.timedelta(seconds=round(seconds)))

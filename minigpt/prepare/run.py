@@ -4,7 +4,9 @@ import contextlib
 import errno
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from minigpt.config import whole_between
 from minigpt.errors import CommError, ConfigError, DataError
@@ -68,42 +70,62 @@ def is_full(error):
     return isinstance(reason, OSError) and reason.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
+class Plan(NamedTuple):
+    """What is to be made of which files."""
+
+    folder: Path
+    names: Callable  # of shards
+    mine: range  # the sources that are read
+    settings: dict
+    inputs: list  # all of them, as the manifest has them
+
+
 def make_shards(options, unit, stop):
     """From files to shards, or to one part of them."""
-    folder, part = Path(options.out), options.part and parse_part(options.part)
+    sources = checked_sources(options)
+    tokenizer = load_tokenizer(options.tokenizer)
+    recipe = Recipe(options.tokenizer, fingerprint(tokenizer), options.field, options.eot)
+    plan = plan_of(options, sources, tokenizer, recipe)
+    with opened(plan.folder):
+        if is_finished(plan.folder, plan.settings | {"inputs": plan.inputs}):
+            return
+        stamps = [{"written": source.stamp} for source in sources]
+        stamped = [one | stamp for one, stamp in zip(plan.inputs, stamps, strict=True)]
+        output = Output(plan.folder, plan.settings | {"inputs": stamped}, plan.names, options.shard_tokens)
+        with contextlib.closing(output):
+            units = units_of(sources, plan.mine, output.state, options.field, unit, stop)
+            results = encode_in_order(units, recipe, options.workers or cores(), stop)
+            size = sum(sources[i].size for i in plan.mine)
+            with contextlib.closing(
+                Progress(size, read_before(sources, plan.mine, output.state))
+            ) as progress:
+                write_all(output, results, progress)
+            output.finish(holds_out=not options.part)
+            content = manifest.write(plan.folder, plan.settings, plan.inputs, output.state, tokenizer)
+        print(f"{plan.folder}: {summary(content)}; {progress.speed():.1f} MB/s")
+
+
+def checked_sources(options):
+    """The files to read; parquet has the column before anything is written."""
     sources = find_sources(options.inputs, options.format)
     for source in sources:
         if source.format == "parquet" and source.path:
-            parquet.group_sizes(source, options.field)  # before anything is written
-    tokenizer = load_tokenizer(options.tokenizer)
-    recipe = Recipe(options.tokenizer, fingerprint(tokenizer), options.field, options.eot)
-    name = shard_name(options.name or folder.resolve().name)
-    settings = manifest.settings_of(
-        tokenizer, recipe.sha256, options.eot, options.field, options.shard_tokens, name
-    )
-    mine, names = range(len(sources)), shard_names(name)
-    if part:
-        check_top(folder)
-        folder, names = join.part_folder(folder, *part), part_names
-        mine = range(*share([source.size for source in sources], *part))
+            parquet.group_sizes(source, options.field)
+    return sources
 
-    with opened(folder):
-        inputs = manifest.inputs_of(sources)
-        stated = settings | ({"part": list(part)} if part else {})
-        if is_finished(folder, stated | {"inputs": inputs}):
-            return
-        stamped = [one | {"written": source.stamp} for one, source in zip(inputs, sources, strict=True)]
-        output = Output(folder, stated | {"inputs": stamped}, names, options.shard_tokens)
-        with contextlib.closing(output):
-            sizes = [sources[i].size for i in mine]
-            workers = min(options.workers or cores(), 1 + sum(sizes) // unit)
-            units = units_of(sources, mine, output.state, options.field, unit, stop)
-            progress = Progress(sum(sizes), read_before(sources, mine, output.state))
-            with contextlib.closing(progress):
-                write_all(output, encode_in_order(units, recipe, workers, stop), progress)
-            output.finish(holds_out=not part)
-            content = manifest.write(folder, settings, inputs, output.state, tokenizer, part and list(part))
-        print(f"{folder}: {summary(content)}; {progress.speed():.1f} MB/s with {workers} workers")
+
+def plan_of(options, sources, tokenizer, recipe):
+    """The Plan for the whole, or for the part that is asked for."""
+    folder = Path(options.out)
+    name = shard_name(options.name or folder.resolve().name)
+    settings = manifest.settings_of(tokenizer, recipe, options.shard_tokens, name)
+    inputs = manifest.inputs_of(sources)
+    if options.part is None:
+        return Plan(folder, shard_names(name), range(len(sources)), settings, inputs)
+    part = parse_part(options.part)
+    check_top(folder)
+    mine = range(*share([source.size for source in sources], *part))
+    return Plan(join.part_folder(folder, *part), part_names, mine, settings | {"part": list(part)}, inputs)
 
 
 def join_parts(options, stop):

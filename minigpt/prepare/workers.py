@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import signal
 import threading
+from itertools import chain, islice
 from multiprocessing import connection, resource_tracker
 
 from minigpt.errors import CommError, DataError
@@ -23,15 +24,31 @@ class Stopped(Exception):
 
 
 def encode_in_order(units, recipe, workers, stop):
-    """Yield (unit, Encoded) in order; one worker is this process. Raises Stopped, DataError, CommError."""
-    if workers > 1:
-        yield from encode_in_processes(units, recipe, workers, stop)
+    """Yield (unit, Encoded) in order. Raises Stopped, DataError, CommError.
+
+    There are no more workers than units, and a single one is this process.
+    """
+    units = in_its_turn(units)
+    first = list(islice(units, workers))
+    units = chain(first, units)
+    if len(first) > 1:
+        yield from encode_in_processes(units, recipe, len(first), stop)
         return
     encode = Encoder(recipe)
     for unit in units:
+        if isinstance(unit, DataError):
+            raise unit
         yield unit, encode(unit)
         if stop.asked:
             raise Stopped
+
+
+def in_its_turn(units):
+    """The units; a DataError that ends them comes last, so that what is before it is written first."""
+    try:
+        yield from units
+    except DataError as error:
+        yield error
 
 
 def encode_in_processes(units, recipe, workers, stop):
@@ -44,19 +61,26 @@ def encode_in_processes(units, recipe, workers, stop):
             for pipe in sorted(pipes, key=lambda pipe: len(given[pipe])) * EACH:
                 if len(given[pipe]) < EACH and len(flying) < EACH * workers and (one := next(left, None)):
                     number, flying[number] = one
-                    given[pipe].append(number)
-                    pipe.send(flying[number])
+                    if isinstance(flying[number], DataError):
+                        results[number] = flying[number]
+                    else:
+                        given[pipe].append(number)
+                        pipe.send(flying[number])
             if not flying:
                 return
-            busy = [pipe for pipe in pipes if given[pipe]]
-            for pipe in wait_for(lambda seconds, busy=busy: connection.wait(busy, seconds) or None, stop):
-                results[given[pipe].pop(0)] = pipe.recv()
+            if turn not in results:
+                for pipe in wait_for(ready([pipe for pipe in pipes if given[pipe]]), stop):
+                    results[given[pipe].pop(0)] = pipe.recv()
             while turn in results:
-                result = results.pop(turn)
-                if isinstance(result, DataError):
-                    raise result
-                yield flying.pop(turn), result
+                if isinstance(results[turn], DataError):
+                    raise results[turn]
+                yield flying.pop(turn), results.pop(turn)
                 turn += 1
+
+
+def ready(pipes):
+    """For wait_for: those of the pipes that have something to say."""
+    return lambda seconds: connection.wait(pipes, seconds) or None
 
 
 def wait_for(attempt, stop):

@@ -324,4 +324,4 @@ def test_flags_are_quick_to_list_and_text_needs_neither_pyarrow_nor_the_hub(tmp_
     command = [sys.executable, "-c", script, tmp_path / "out", tmp_path / "a.txt", small()[1]]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.stderr == ""
-    assert done.stdout.endswith("workers\n.")
+    assert done.stdout.endswith("MB/s\n.")

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 
 import pytest
 
@@ -122,28 +123,37 @@ def test_a_fetch_that_fails_can_be_gone_on_from(tmp_path, files, minigpt):
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
 
-@pytest.mark.parametrize(
-    ("pattern", "said"),
-    [
-        (
-            "hf://datasets/owner/name",
-            "expected hf://datasets/OWNER/NAME/FILES, such as 'hf://datasets/Hugging",
-        ),
-        ("hf://models/owner/name/a.txt", "expected hf://datasets/OWNER/NAME/FILES"),
-        ("hf://datasets/owner/name/data/*.txt", "expected files, found none that match"),
-        ("hf://datasets/owner/name/data/*.md*x", "expected files, found none that match"),
-        ("hf://datasets/owner/name@v9/data/*.parquet", "not to be had from the hub: .*check the name"),
-        ("hf://datasets/owner/other/data/*.parquet", "not to be had from the hub: .*check the name"),
-    ],
-)
-def test_what_the_hub_does_not_have(tmp_path, files, minigpt, pattern, said):
+FIND = """
+import sys
+from minigpt.errors import DataError
+from minigpt.prepare.inputs import find_sources
+for pattern in sys.argv[1:]:
+    try:
+        sys.exit(f"{pattern} found {find_sources([pattern])}")
+    except DataError as error:
+        print(error)
+"""
+
+
+def test_what_the_hub_does_not_have(tmp_path, files):
+    said = {
+        "hf://datasets/owner/name": "expected hf://datasets/OWNER/NAME/FILES, such as 'hf://datasets/Hugging",
+        "hf://models/owner/name/a.txt": "expected hf://datasets/OWNER/NAME/FILES",
+        "hf://datasets/owner/name/data/*.txt": "expected files, found none that match",
+        "hf://datasets/owner/name/data/*.md*x": "expected files, found none that match",
+        "hf://datasets/owner/name@v9/data/*.parquet": "not to be had from the hub: .*check the name",
+        "hf://datasets/owner/other/data/*.parquet": "not to be had from the hub: .*check the name",
+    }
     with serving(NAME, files) as server:
-        code, err, _ = minigpt(server, pattern)
-    assert code == 2
-    assert err.startswith(f"minigpt: {pattern}: ")
-    assert re.search(said, err)
-    assert err.count("\n") == 1
-    assert not (tmp_path / "out").exists()
+        environment = os.environ | {"HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path / "cache")}
+        done = subprocess.run(
+            [sys.executable, "-c", FIND, *said], env=environment, capture_output=True, text=True, timeout=300
+        )
+    lines = done.stdout.splitlines()
+    assert (done.returncode, done.stderr, len(lines)) == (0, "", len(said))
+    for line, (pattern, expected) in zip(lines, said.items(), strict=True):
+        assert line.startswith(f"{pattern}: ")
+        assert re.search(expected, line)
 
 
 def test_a_hub_that_cannot_be_reached(tmp_path, files, minigpt):

@@ -348,7 +348,7 @@ def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere(monkeypatch):
     for _ in range(4):
         now[0] += 10
         shown.add(100, 50_000_000)
-    assert piped.getvalue() == "50% | 5.0 MB/s | 1 min left\n"
+    assert piped.getvalue() == "50% | 5.0 MB/s | 0:00:50 left\n"
     terminal = Terminal()
     bar = progress.Progress(1000, 0, terminal)
     now[0] += 10
