@@ -140,14 +140,15 @@ def work(pipe, recipe):
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=die_with, args=(multiprocessing.parent_process(),), daemon=True).start()
     encode = None
-    while True:
-        unit = pipe.recv()
-        try:
-            encode = encode or Encoder(recipe)
-            result = encode(unit)
-        except DataError as error:
-            result = error
-        pipe.send(result)
+    with contextlib.suppress(EOFError, ConnectionError):  # nobody is left to be told
+        while True:
+            unit = pipe.recv()
+            try:
+                encode = encode or Encoder(recipe)
+                result = encode(unit)
+            except DataError as error:
+                result = error
+            pipe.send(result)
 
 
 def die_with(parent):

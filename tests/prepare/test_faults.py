@@ -9,6 +9,7 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -270,13 +271,25 @@ def corpus(tmp_path_factory):
     return flags, folder / "whole"
 
 
+PROCESSES = []
+
+
+@pytest.fixture(autouse=True)
+def no_process_is_left():
+    """After a test that fails, too."""
+    yield
+    while PROCESSES:
+        PROCESSES.pop().kill()
+
+
 def start(flags, out, workers=2):
-    return subprocess.Popen(
-        command(*flags, "--out", out, "--workers", workers, unit=2**17),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return begin(command(*flags, "--out", out, "--workers", workers, unit=2**17))
+
+
+def begin(words):
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    PROCESSES.append(subprocess.Popen(words, text=True, **pipes))
+    return PROCESSES[-1]
 
 
 def tokens_written(out):
@@ -326,6 +339,39 @@ def test_kill_9_at_random_moments_leaves_no_orphans_and_changes_no_byte(tmp_path
         assert done or children
     assert kills > 1
     assert contents(tmp_path / "out") == contents(whole)
+
+
+STUCK = """
+import sys, time
+from minigpt.prepare.encode import Recipe
+from minigpt.prepare.workers import started
+with started(Recipe(sys.argv[1], "", "text", "before"), 2) as pipes:
+    pipes[0].send("a unit")
+    print("begun", flush=True)
+    time.sleep(1000)
+"""
+
+
+def test_a_worker_in_the_midst_of_a_unit_ends_with_its_parent(tmp_path):
+    fifo = tmp_path / "tokenizer"  # to read it takes for ever
+    os.mkfifo(fifo)
+    process = begin([sys.executable, "-c", STUCK, fifo])
+    assert process.stdout.readline() == "begun\n"
+    workers = [pid for pid, words in children_of(process.pid) if "spawn_main" in words]
+    writer = []
+    wait_until(lambda: has_reader(fifo, writer))
+    process.kill()
+    process.communicate()
+    assert len(workers) == 2
+    wait_until(lambda: not any(map(is_running, workers)))
+    os.close(writer[0])
+
+
+def has_reader(fifo, writer):
+    """Whether a process has opened a pipe to read; then it is kept waiting by a writer that says nothing."""
+    with contextlib.suppress(OSError):
+        writer.append(os.open(fifo, os.O_WRONLY | os.O_NONBLOCK))
+    return bool(writer)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
