@@ -4,6 +4,7 @@ import json
 import math
 import struct
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,12 +16,18 @@ from minigpt import model, ops
 from minigpt.errors import CheckpointError, ConfigError, DataError
 from minigpt.model import param_shapes
 from reference import __main__ as program
-from reference.check import columns, condition, debug_state, published, slopes, subject
+from reference.check import columns, condition, debug_state, published, report, slopes, subject
 from tests.support.complex_step import derivative
 from tests.support.models import loss_of
 
 SHAPE = "n_layer=2,n_head=2,n_embd=8,n_ctx=8,n_vocab=11"
 needs_torch = pytest.mark.skipif(not columns.has_torch(), reason="torch is not installed")
+
+
+if columns.has_torch():
+    import torch
+
+    torch.set_num_threads(1)  # small work, which threads make slower
 
 
 @pytest.fixture
@@ -67,7 +74,7 @@ def test_the_table_has_every_tensor_and_says_pass(check):
     context=st.integers(1, 9), vocab=st.integers(1, 9), batch=st.integers(1, 3), seed=st.integers(0, 2**31),
     dtype=st.sampled_from(["float64", "float32"]),
 )  # fmt: skip
-@settings(max_examples=20)
+@settings(max_examples=15)
 @example(layers=2, heads=2, D=1, context=4, vocab=9, batch=2, seed=0, dtype="float64")
 def test_a_random_model_of_any_shape_passes(layers, heads, D, context, vocab, batch, seed, dtype):
     """Two channels apart, of which layernorm leaves next to nothing. `target` looks for large errors."""
@@ -106,6 +113,14 @@ def test_playing_back_changes_no_slope(name):
     error = found.error(name, 2 * v[name] / size, np.random.default_rng(7))
     assert 2 - 2 * error == pytest.approx(plain, rel=1e-12)
     assert abs(plain) < 2
+
+
+def test_weights_as_openai_released_them(check):
+    """Written by TensorFlow itself, in a model of two layers."""
+    fixture = Path(__file__).parents[1] / "weights" / "fixtures" / "openai"
+    code, out, _ = check("--weights", str(fixture), "--against", "complex-step")
+    assert code == 0
+    assert "2 layers, 2 heads, 8 channels" in out
 
 
 def test_large_models_are_derived_on_one_sequence(check, monkeypatch):
@@ -364,7 +379,7 @@ def test_curves_and_continuations_as_torch_has_them():
         optimizer = {name: value for name, value in curve.optimizer.items() if name != "decay_all"}
         if curve.optimizer.get("decay_all"):
             optimizer |= {"weight_decay": 0.0}  # the twin decays matrices only
-        losses, _ = torch_twin.train(config, params, [(tokens, targets)] * 3, [published.LR] * 3, **optimizer)
+        losses, _ = torch_twin.train(config, params, [(tokens, targets)] * 2, [published.LR] * 2, **optimizer)
         curves[what] = published.Curve(dict(curve.optimizer) | {"weight_decay": optimizer["weight_decay"]},
                                        tuple(losses), curve.tolerance)  # fmt: skip
     greedy, ids = [], [11, 314]
@@ -484,6 +499,26 @@ def test_float32_and_float64_check_the_same_weights(tmp_path):
     _, loaded = subject.load(tmp_path)
     assert all((loaded[name] == params[name]).all() for name in params)
     assert model.param_shapes(config).keys() == loaded.keys()
+
+
+def test_every_command_is_there(capsys):
+    with pytest.raises(SystemExit) as left:
+        program.main(["--help"])
+    assert left.value.code == 0
+    out = capsys.readouterr().out
+    assert all(f"• {name} " in out for name in program.COMMANDS)
+    for name in program.COMMANDS:
+        with pytest.raises(SystemExit) as left:
+            program.main([name, "--help"])
+        assert left.value.code == 0
+    with pytest.raises(SystemExit) as left:
+        program.main(["check", "--no-such-flag"])
+    assert left.value.code == 2
+
+
+def test_durations():
+    told = [report.duration(seconds) for seconds in (0.2, 99.4, 99.6, 359.9, 3661)]
+    assert told == ["0s", "99s", "1m40s", "6m00s", "61m01s"]
 
 
 def test_a_shape_in_words():
