@@ -43,7 +43,8 @@ class Options:
 def tiktoken_gpt2():
     """tiktoken's gpt2 with its own, quicker pattern."""
     ranks = {token: rank for rank, token in enumerate(Tokenizer.gpt2().tokens[:-1])}
-    return tiktoken.Encoding("gpt2", pat_str=r50k_pat_str, mergeable_ranks=ranks, special_tokens={})
+    special = {"<|endoftext|>": 50256}
+    return tiktoken.Encoding("gpt2", pat_str=r50k_pat_str, mergeable_ranks=ranks, special_tokens=special)
 
 
 def encode_own(documents):

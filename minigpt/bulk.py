@@ -25,7 +25,7 @@ class BulkEncoder:
             "minigpt",
             pat_str=PATTERN.format(**character_classes()),
             mergeable_ranks={part: rank for rank, part in enumerate(parts)},
-            special_tokens={"<|endoftext|>": len(parts)},  # never looked for, but with none it is half as fast
+            special_tokens={"<|endoftext|>": len(parts)},  # not looked for; with none, it is half as fast
         )
 
     def encode(self, text):
