@@ -110,27 +110,29 @@ def stored_as(name, stored):
     return "float32" if wide and FORMATS[stored].dropped > 0 else stored
 
 
-def budgets(inputs, mode, exact=None, table=None, runs=RUNS, only=None):
+def budgets(inputs, mode, exact=None, table=None, runs=RUNS, only=None, view=lambda key, x: x):
     """{key: Budget} for every tensor of a pass, or for those that `only` holds.
 
-    exact: the tensors in float64, where they are known; table: the operations, as for llmc.run.
+    exact: the tensors in float64, where they are known; table: the operations, as for llmc.run; view: what of
+    a tensor is compared.
     """
     options = {} if table is None else {"table": table}
     exact = run(inputs, **options) if exact is None else exact
+    exact = {key: view(key, tensor) for key, tensor in exact.items()}
     ledgers = {key: Ledger(tensor, runs) for key, tensor in exact.items() if only is None or key in only}
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        expected = errors(run(inputs, Emulated(mode), **options), exact, ledgers)
+        expected = errors(run(inputs, Emulated(mode), **options), exact, ledgers, view)
         norms = {key: float(np.linalg.norm(error)) for key, error in expected}
         for i in range(runs):
             arithmetic = Emulated(mode, np.random.default_rng([i, 1]))
-            for key, error in errors(run(inputs, arithmetic, **options), exact, ledgers):
+            for key, error in errors(run(inputs, arithmetic, **options), exact, ledgers, view):
                 ledgers[key].enter(error, i)
         return {key: ledger.budget(norms[key], unit_of(key, mode)) for key, ledger in ledgers.items()}
 
 
-def errors(tensors, exact, keys):
+def errors(tensors, exact, keys, view):
     """(key, error) of every tensor of a run."""
-    return ((key, tensors[key].astype(np.float64) - exact[key]) for key in keys)
+    return ((key, view(key, tensors[key].astype(np.float64)) - exact[key]) for key in keys)
 
 
 def unit_of(key, mode):

@@ -25,11 +25,16 @@ CLOSER = 0.5  # a candidate must bring MINE closer, by half at least
 
 
 class Verdict(NamedTuple):
-    """The faults that are planted, each with the layers it is in (None: all); rows of the walk with them."""
+    """The faults that are planted, each with the layers it is in (None: all); rows of the walk with them.
+
+    unexplained: the first key that still fails. projection: where no tensor fails, and the fault was found by
+    a probe, (x, what it had to exceed).
+    """
 
     planted: list
     rows: list
     unexplained: tuple | None
+    projection: tuple | None = None
 
 
 class Reached(Exception):
@@ -150,5 +155,5 @@ def walk_with(inputs, found, planted, mode, runs):
     with np.errstate(all="ignore"):
         table = table_of(planted)
         exact = {key: canonical(key, tensor) for key, tensor in run(inputs, table=table).items()}
-        allowed = budgets(inputs, mode, exact, table, runs, only=found)
+        allowed = budgets(inputs, mode, exact, table, runs, found, canonical)
     return walk(found, exact, allowed, mode)

@@ -9,8 +9,9 @@ from safetensors import SafetensorError, safe_open
 from reference.bad_input import BadInput
 from reference.budgets import RUNS, Budget, budgets, unit_of
 from reference.diff.arrange import Arranged, Found
-from reference.diff.causes import canonical, explain, first_failing
+from reference.diff.causes import Verdict, canonical, explain, first_failing
 from reference.diff.files import INPUTS, read_tensors
+from reference.diff.probes import probe
 from reference.diff.report import as_json, as_text
 from reference.diff.walk import walk
 from reference.dump_files import fingerprint
@@ -34,7 +35,7 @@ def compare(command):
     if not rows:
         raise BadInput("no tensor is on both sides")
     report = as_json if command.json else as_text
-    return report(command, rows, notes, verdict), int(first_failing(rows) is not None)
+    return report(command, rows, notes, verdict), int(first_failing(rows) is not None or bool(verdict))
 
 
 def examine(inputs, mine, mode, runs=RUNS, layers=None, tolerance=None, causes=True):
@@ -49,15 +50,21 @@ def examine(inputs, mine, mode, runs=RUNS, layers=None, tolerance=None, causes=T
     else:
         allowed = {key: tolerated(exact[key], tolerance) for key in exact}
     rows = walk(arranged.found, exact, allowed, mode)
-    notes, failing, verdict = (
-        [*arranged.notes, *missing(exact, arranged.found, inputs)],
-        first_failing(rows),
-        None,
-    )
-    if failing is not None and causes and tolerance is None and failing.key in computed:
-        order = [key for key in exact if key not in inputs.params]
-        verdict = explain(inputs, computed, [row for row in rows if row.key in computed], mode, runs, order)
+    notes = [*arranged.notes, *missing(exact, arranged.found, inputs)]
+    verdict = verdict_on(inputs, computed, exact, rows, mode, runs) if causes and tolerance is None else None
     return rows, notes, verdict
+
+
+def verdict_on(inputs, computed, exact, rows, mode, runs):
+    """A Verdict where something is wrong; None where nothing is, or where it is the weights."""
+    failing = first_failing(rows)
+    if failing is not None and failing.key in computed:
+        order = [key for key in exact if key not in inputs.params]
+        return explain(inputs, computed, [row for row in rows if row.key in computed], mode, runs, order)
+    if failing is None and (seen := probe(inputs, computed, mode)) is not None:
+        fault, x, bound = seen
+        return Verdict([(fault, None)], rows, None, (x, bound))
+    return None
 
 
 def against_file(ref, mine, command):

@@ -22,13 +22,27 @@ def as_text(command, rows, notes, verdict):
     lines = [f"budget: {budget}", *(f"note: {note}" for note in notes), "", HEAD]
     lines += [line_of(row) for row in shown]
     if failing is None:
-        return "\n".join([*lines, "", f"equal: all {len(rows)} tensors are within their budgets"])
+        return "\n".join([*lines, "", *agreement(rows, verdict)])
     lines += ["", f"first difference: {label(failing.key)}", *details(failing), "", *cause(failing, verdict)]
     later = [row for row in rows[rows.index(failing) + 1 :] if not row.passed]
     lines += [
         f"beyond their budgets as well: {len(later)} of the {len(rows) - len(shown)} tensors that follow"
     ]
     return "\n".join(lines)
+
+
+def agreement(rows, verdict):
+    """What is said where no tensor is beyond its budget."""
+    within = f"all {len(rows)} tensors are within their budgets"
+    if verdict is None:
+        return [f"equal: {within}"]
+    fault, (x, bound) = verdict.planted[0][0], verdict.projection
+    return [
+        f"different: {within}, but an error points along a known fault",
+        f"cause: {fault.says} [{fault.name}]",
+        f"  verified: from MINE's own inputs, and projected on what this does, the error is {x:.3f}: 1 is",
+        f"  the fault itself, 0 is none, and rounding stays within {bound:.3f}",
+    ]
 
 
 def line_of(row):
@@ -84,7 +98,7 @@ def as_json(command, rows, notes, verdict):
     """The same, every row included."""
     failing = first_failing(rows)
     report = {
-        "equal": failing is None,
+        "equal": failing is None and verdict is None,
         "dtype": command.dtype,
         "notes": notes,
         "first_difference": None if failing is None else label(failing.key),
@@ -92,6 +106,7 @@ def as_json(command, rows, notes, verdict):
             {"name": fault.name, "says": fault.says, "layers": layers} for fault, layers in verdict.planted
         ],
         "unexplained": None if verdict is None or verdict.unexplained is None else label(verdict.unexplained),
+        "projection": None if verdict is None else verdict.projection,
         "tensors": [entry(row) for row in rows],
     }  # fmt: skip
     return json.dumps(report, indent=1)
