@@ -15,6 +15,8 @@ from minigpt.errors import MinigptError, NumericsError
 from minigpt.prepare.options import Data
 from minigpt.recipe import Recipe
 from minigpt.tokenize import Tokenize
+from minigpt.weights.convert import Convert
+from minigpt.weights.inspect import Inspect
 
 
 def later(module, name):
@@ -29,6 +31,8 @@ COMMANDS = {
     "evaluate": (Evaluate, later("minigpt.score", "score")),
     "tokenize": (Tokenize, Tokenize.run),
     "data": (Data, later("minigpt.prepare.run", "prepare")),
+    "inspect": (Inspect, Inspect.run),
+    "convert": (Convert, Convert.run),
     "download": (Download, Download.run),
 }
 Command = functools.reduce(
