@@ -211,6 +211,35 @@ def test_faulty_tables_are_named(tmp_path, entries, message):
         minigpt.load_weights(index)
 
 
+def test_a_key_may_not_stand_there_twice(tmp_path):
+    class Twice(dict):
+        def items(self):
+            return [(b"", FIELD(1, 1)), (b"a", WTE), (b"a", WTE)]
+
+    index = write(tmp_path)
+    index.write_bytes(bundles.table(Twice()))
+    with pytest.raises(minigpt.CheckpointError, match="key b'a' does not come after b'a'"):
+        minigpt.load_weights(index)
+
+
+@pytest.mark.parametrize("length", [8, 47, 48])
+def test_the_end_of_a_table_is_no_table(tmp_path, length):
+    index = write(tmp_path)
+    index.write_bytes(index.read_bytes()[-length:])
+    with pytest.raises(minigpt.CheckpointError, match="damage"):
+        minigpt.load_weights(index)
+
+
+@pytest.mark.parametrize(
+    ("length", "message"), [(512, "found TensorFlow's type None"), (513, "does not fit")]
+)
+def test_a_key_has_at_most_512_bytes(tmp_path, length, message):
+    index = write(tmp_path)
+    index.write_bytes(bundles.table({b"": FIELD(1, 1), b"k" * length: b""}))
+    with pytest.raises(minigpt.CheckpointError, match=message):
+        minigpt.load_weights(index)
+
+
 def test_of_several_checkpoints_the_one_that_is_named_is_read(tmp_path):
     shutil.copytree(FIXTURES / "openai", tmp_path, dirs_exist_ok=True)
     write(tmp_path / "other", {name: array + 1 for name, array in TRUTH.items()})
@@ -258,7 +287,33 @@ def test_varints_come_back(number, after):
     assert protobuf.varint(content + after, 0) == (number, len(content))
 
 
-@pytest.mark.parametrize("content", [b"", b"\x80", b"\xff" * 9 + b"\x02", b"\x80" * 11 + b"\0"])
+numbers = st.integers(0, 2**64 - 1)
+messages = st.lists(
+    st.one_of(
+        st.tuples(st.just(0), numbers),
+        st.tuples(st.just(1), numbers),
+        st.tuples(st.just(2), st.binary(max_size=300)),
+        st.tuples(st.just(5), st.integers(0, 2**32 - 1)),
+    ).flatmap(lambda field: st.tuples(st.integers(1, 2**29 - 1), st.just(field[0]), st.just(field[1])))
+)
+ENCODERS = {
+    0: bundles.varint,
+    1: lambda value: struct.pack("<Q", value),
+    2: lambda value: bundles.varint(len(value)) + value,
+    5: lambda value: struct.pack("<I", value),
+}
+
+
+@given(messages)
+def test_messages_come_back_and_no_cut_one_does(message):
+    content = b"".join(bundles.varint(n << 3 | kind) + ENCODERS[kind](value) for n, kind, value in message)
+    assert list(protobuf.fields(content)) == message
+    if message:
+        with pytest.raises(protobuf.Malformed):
+            list(protobuf.fields(content[:-1]))
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80", b"\xff" * 9 + b"\x02", b"\x80" * 10 + b"\0"])
 def test_what_is_no_varint_is_refused(content):
     with pytest.raises(protobuf.Malformed):
         protobuf.varint(content, 0)
