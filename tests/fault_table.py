@@ -1,9 +1,9 @@
 """python -m tests.fault_table: every fault of the catalogue, in every precision: seen, and named?
 
 Each fault is planted in a copy of the model that computes in few bits, and reference diff is asked what is
-wrong. In every precision each must be seen, beyond its budget or by its pattern (reference/diff/probes.py), and
-named, and a program without faults must not be accused. Exit code 1 where that is not so. Writes a record to
-bench/records.
+wrong. In every precision each must be seen, beyond its budget or by its pattern (reference/diff/probes.py),
+and named, and a program without faults must not be accused. Exit code 1 where that is not so. Writes a record
+to bench/records.
 """
 
 import sys

@@ -79,7 +79,8 @@ BY_TORCH = {"erf": "erf-gelu", "mask": "mask-late", "scale": "no-scale", "order"
 
 
 @pytest.mark.parametrize(("fault", "mode"), [
-    *((fault, "fp32") for fault in BY_TORCH), ("erf", "bf16"), ("erf", "fp16"), ("eps", "bf16"), ("eps", "fp16"),
+    *((fault, "fp32") for fault in BY_TORCH),
+    *((fault, mode) for fault in ("erf", "eps") for mode in ("bf16", "fp16")),
 ])  # fmt: skip
 def test_a_fault_in_a_torch_program_is_named(fault, mode):
     torch = pytest.importorskip("torch", reason="torch is not installed; NumPy has the faults above")
