@@ -5,11 +5,18 @@ import os
 
 from minigpt.disk import flush
 from minigpt.errors import CheckpointError
+from minigpt.weights.stored import refuse
 
 
 @contextlib.contextmanager
 def written_whole(path):
-    """A name to write a file under; it takes path's place once the disk has it, or leaves nothing."""
+    """A name to write a file under; it takes path's place once the disk has it, or leaves nothing.
+
+    Only a file is replaced: renamed over a device, such as /dev/full, the file would be there in its stead.
+    """
+    if path.exists() and not path.is_file():
+        kind = "a folder" if path.is_dir() else "a device, pipe or socket"
+        refuse(path, "the name of a file", kind, "give another name")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary

@@ -1,5 +1,6 @@
 """minigpt convert: any format to any other, number by number, the tokenizer carried along."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -69,3 +70,16 @@ def test_a_disk_that_fills_leaves_the_older_file(tmp_path, monkeypatch, format):
         Convert(str(FIXTURES / "float16"), str(target), format, n_head=2).run()
     after = {path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     assert after == before
+
+
+@pytest.mark.parametrize("format", ["llmc", "llmc-bf16", "npz"])
+def test_what_is_no_file_is_never_replaced(tmp_path, format):
+    os.mkfifo(tmp_path / "pipe")  # a device in small: a rename would put a file in its place
+    (tmp_path / "folder").mkdir()
+    for name, kind in (("pipe", "a device, pipe or socket"), ("folder", "a folder")):
+        with pytest.raises(
+            minigpt.CheckpointError, match=f"{name}: expected the name of a file, found {kind}"
+        ):
+            Convert(str(FIXTURES / "openai"), str(tmp_path / name), format).run()
+    assert (tmp_path / "pipe").is_fifo()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "pipe"]
