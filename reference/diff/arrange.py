@@ -105,7 +105,11 @@ class Arranged:
     def distance(self, name, views):
         """The squared distance of some layers to REF; what REF lacks counts for nothing."""
         pairs = [(view, self.reference(name, layer)) for layer, view in views.items()]
-        gaps = [np.nan_to_num(view, nan=1e30) - want for view, want in pairs if want is not None]
+        gaps = [
+            np.nan_to_num(view, nan=1e30, posinf=1e30, neginf=1e30) - want
+            for view, want in pairs
+            if want is not None
+        ]
         return sum(float(np.vdot(gap, gap)) for gap in gaps)
 
     def reference(self, name, layer):

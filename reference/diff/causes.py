@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from reference.budgets import budgets
-from reference.diff.faults import catalogue, table_of
+from reference.diff.faults import CHAINED, catalogue, table_of
 from reference.diff.walk import walk
 from reference.llmc import Exact, run
 from reference.llmc.names import layered
@@ -86,8 +86,8 @@ def search(inputs, found, planted, failing, rows, mode, runs, order):
 
 
 def clash(one, other):
-    """Whether two faults replace the same operation."""
-    return bool(one[0].changes.keys() & other[0].changes.keys())
+    """Whether two faults replace the same operation, so that one would hide the other."""
+    return bool((one[0].changes.keys() & other[0].changes.keys()) - set(CHAINED))
 
 
 def plausible(inputs, key, before, order):

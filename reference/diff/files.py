@@ -1,7 +1,8 @@
 """Tensors out of files, whoever wrote them: {name: array} in the file's own type.
 
 A raw .bin needs a shape map: --shapes FILE, or NAME.bin.json beside it. It is a JSON object of name ->
-{"dtype", "shape", "offset"}; offset counts bytes and is 0 unless said. llm.c's debug state needs none.
+{"dtype", "shape", "offset", "file"}; offset counts bytes and is 0 unless said, file is for a map of several
+files. llm.c's debug state needs no map.
 """
 
 import json
@@ -144,8 +145,7 @@ def is_count(value):
 def read_debug_state(path, content):
     """llm.c's debug state: logits, loss, and the parameters' gradients one after the other.
 
-    The file does not say how large the model is. The gradients stay one array, gradients, until a reference
-    tells their shapes (layouts.unpack_gradients).
+    The file does not say how large the model is: it stays one array, until REF tells the shapes (arrange.py).
     """
     if len(content) < 1024:
         raise BadInput(f"{path}: a debug state begins with 1024 bytes: found {len(content)} bytes in all")

@@ -103,6 +103,7 @@ def test_a_fault_in_one_layer_is_named_with_the_layer():
 @pytest.mark.parametrize("names", [
     ("erf-gelu", "tied-head-only"), ("eps-outside", "mask-late"), ("no-scale", "sum"),
     ("variance-c-1", "no-residual-mlp"), ("transposed-fcw", "repeated-tokens"),
+    ("transposed-attprojw", "transposed-fcprojw"),
 ])  # fmt: skip
 def test_two_faults_at_once_are_both_named(names):
     _, causes, unexplained = verdict_on(faulty(*((name, None) for name in names)))
@@ -276,7 +277,7 @@ LAYOUTS = {
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_another_layout_is_no_fault(layout):
     arrays = {name: array.astype(np.float32) for name, array in LAYOUTS[layout].items()}
-    rows, _, _ = examine(QUESTION, arrays, "fp32", RUNS)
+    rows, _, _ = examine(QUESTION, arrays, "fp32", 2)
     assert first_failing(rows) is None
     # every layer of every array was compared
     names = {recognise(name).name for name in arrays}
@@ -289,7 +290,7 @@ def test_a_wrong_number_is_found_in_every_layout(layout):
     name = next(iter(arrays))
     arrays[name] = arrays[name].copy()
     arrays[name].ravel()[0] += 0.1
-    rows, _, _ = examine(QUESTION, arrays, "fp32", RUNS, causes=False)
+    rows, _, _ = examine(QUESTION, arrays, "fp32", 2, causes=False)
     assert first_failing(rows) is not None
 
 
@@ -508,3 +509,13 @@ def test_a_changed_dump_is_refused(ref, tmp_path, capsys):
     (folder / "inputs.safetensors").write_bytes(content)
     assert diff(folder, ref) == 2
     assert "is not the file that manifest.json describes" in capsys.readouterr().err
+
+
+def test_one_map_may_describe_several_files(ref, tmp_path, capsys):
+    whole, words = arrays_of(ref), {}
+    for name in ("ln1", "fch"):
+        (tmp_path / f"{name}.bin").write_bytes(whole[name].astype("<f4").tobytes())
+        words[name] = {"shape": whole[name].shape, "file": f"{name}.bin"}
+    (tmp_path / "map.json").write_text(json.dumps(words))
+    assert diff(ref, tmp_path, shapes=str(tmp_path / "map.json")) == 0
+    assert "equal: all 4 tensors" in capsys.readouterr().out

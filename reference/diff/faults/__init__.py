@@ -6,14 +6,14 @@ that differentiate by machine go backward through the mistake, hand-written ones
 """
 
 from reference.diff.faults.attention import attention_faults
-from reference.diff.faults.fault import Fault, table_of
+from reference.diff.faults.fault import CHAINED, Fault, table_of
 from reference.diff.faults.gelu import gelu_faults
 from reference.diff.faults.layernorm import layernorm_faults
 from reference.diff.faults.loss import accumulation_faults, loss_faults
 from reference.diff.faults.order import order_faults, weight_faults
 from reference.diff.faults.streams import residual_faults, tie_faults
 
-__all__ = ["Fault", "catalogue", "table_of"]
+__all__ = ["CHAINED", "Fault", "catalogue", "table_of"]
 
 
 def catalogue(sizes, targets):
