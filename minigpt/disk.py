@@ -32,7 +32,13 @@ def flush(path):
 
 
 def replace_file(path, content):
-    """Put a file in place of what is there, in one step and only once the disk has it."""
+    """Put a file in place of what is there, in one step and only once the disk has it.
+
+    Only a file is replaced: renamed over a device, such as /dev/full, the file would be there in its stead.
+    """
+    if path.exists() and not path.is_file():
+        kind = "a folder" if path.is_dir() else "a device, pipe or socket"
+        raise DataError(f"{path}: expected the name of a file, found {kind}; give another name")
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:

@@ -8,8 +8,10 @@ import mmap
 import os
 import stat
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from tokenize import TokenError
 from typing import NamedTuple
 
 import numpy as np
@@ -194,8 +196,9 @@ def layout_of_npy(path, head, size):
     try:
         version = np.lib.format.read_magic(file)
         read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-        shape, fortran, dtype = read[version](file)
-    except (ValueError, KeyError) as reason:
+        with warnings.catch_warnings(action="ignore"):  # of headers that Python 2 wrote
+            shape, fortran, dtype = read[version](file)
+    except (ValueError, KeyError, TokenError) as reason:  # NumPy reads it by Python's own tokenizer
         refuse(path, "the header of an .npy file", f"one that is not readable ({reason})", AGAIN)
     if (dtype, len(shape), fortran) != (TOKEN, 1, False):
         found = f"{dtype} of shape {shape}" + (" in Fortran's order" if fortran else "")

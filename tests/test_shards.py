@@ -273,6 +273,7 @@ def fortran_row(content):
         (lambda content: content.replace(b"descr", b"d&scr"), "expected the header of an .npy file"),
         (lambda content: content.replace(b"1000,", b"-100,"), "counts -100"),
         (lambda content: content.replace(b"1000,", b"1e99,"), "expected the header of an .npy file"),
+        (lambda content: content.replace(b"1000,)", b"1000,("), "expected the header of an .npy file"),
         (fortran_row, r"found uint16 of shape \(1000,\) in Fortran's order"),
     ],
 )

@@ -529,3 +529,12 @@ def test_a_save_that_fails_leaves_the_old_file_alone(path, step, monkeypatch):
         TOK.save(path)
     assert path.read_bytes() == before
     assert os.listdir(path.parent) == ["small.bpe"]
+
+
+def test_only_files_are_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    for name, kind in (("pipe", "a device, pipe or socket"), ("folder", "a folder")):
+        with pytest.raises(DataError, match=rf"{name}: expected the name of a file, found {kind}"):
+            SMALL.save(tmp_path / name)
+    assert (tmp_path / "pipe").is_fifo()
