@@ -5,7 +5,7 @@ EXTRAS ?= test
 RUN = $(VENV)/bin
 ARGS ?=
 
-.PHONY: train test check mutants tokenizer-proof goldens bench clean
+.PHONY: train test check mutants tokenizer-proof check-124M fault-table fuzz goldens bench clean
 
 train: $(VENV)/.run
 	$(RUN)/minigpt train $(ARGS)
@@ -23,6 +23,15 @@ mutants: $(VENV)/.$(EXTRAS)  # plant a fault in every term of the mathematics; t
 
 tokenizer-proof: $(VENV)/.proof  # ours is tiktoken's gpt2: every character, every token, 130 MB of text
 	$(RUN)/python -m tests.tokenizer_proof
+
+check-124M: $(VENV)/.proof  # reference check of a random model with GPT-2's shape: 148 tensors, 6 GB, some minutes
+	$(RUN)/python -m bench.check --save
+
+fault-table: $(VENV)/.proof  # 55 mistakes planted in four precisions: which does reference diff name?
+	$(RUN)/python -m tests.fault_table
+
+fuzz: $(VENV)/.test  # 10,000 damaged files of each format of weights
+	$(RUN)/python -m tests.fuzz_weights
 
 goldens: $(VENV)/.oracle  # make tests/golden anew from torch
 	$(RUN)/python -m reference.golden

@@ -10,7 +10,7 @@ import tyro
 class Kit:
     """Write the conformance kit: small cases with bounds for every operation, tiny models, the optimizer."""
 
-    out: tyro.conf.Positional[str] = "kit"
+    out: str = "kit"
     """The folder to write; files of an older kit in it are replaced."""
 
     def run(self):
