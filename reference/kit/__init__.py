@@ -3,8 +3,6 @@
 import dataclasses
 import sys
 
-import tyro
-
 
 @dataclasses.dataclass(frozen=True)
 class Kit:

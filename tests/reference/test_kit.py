@@ -58,7 +58,7 @@ class Kit:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("kit")
-    assert program.main(["kit", str(path)]) == 0
+    assert program.main(["kit", "--out", str(path)]) == 0
     return path
 
 
@@ -86,7 +86,7 @@ def test_every_file_is_small_and_what_its_sum_says(folder):
 
 def test_the_same_bytes_from_another_process(folder, tmp_path):
     environment = os.environ | {"PYTHONHASHSEED": "7"}
-    command = [sys.executable, "-m", "reference", "kit", str(tmp_path)]
+    command = [sys.executable, "-m", "reference", "kit", "--out", str(tmp_path)]
     subprocess.run(command, check=True, env=environment, cwd=Path(__file__).parents[2], capture_output=True)
     for path in folder.iterdir():
         assert (tmp_path / path.name).read_bytes() == path.read_bytes(), path.name
@@ -418,5 +418,5 @@ def test_the_example_in_c_passes_and_a_wrong_one_does_not(folder, kit, tmp_path)
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path, capsys):
     (tmp_path / "file").write_text("")
-    assert program.main(["kit", str(tmp_path / "file")]) == 2
+    assert program.main(["kit", "--out", str(tmp_path / "file")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
