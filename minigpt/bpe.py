@@ -124,7 +124,12 @@ def apply(ids, merges):
     """
     ids = [*ids, None]  # None: gone into the id on its left, or the end
     before, after = list(range(-1, len(ids) - 1)), list(range(1, len(ids) + 1))
-    places, queue = {}, []
+    places = {}
+    for place, pair in enumerate(pairwise(ids)):
+        if pair in merges:
+            places.setdefault(pair, []).append(place)
+    queue = [(merges[pair], pair) for pair in places]
+    heapq.heapify(queue)
 
     def see(place, pair):
         if pair in merges:
@@ -133,8 +138,6 @@ def apply(ids, merges):
                 heapq.heappush(queue, (merges[pair], pair))
             places[pair].append(place)
 
-    for place, pair in enumerate(pairwise(ids)):
-        see(place, pair)
     while queue:
         new, (left, right) = heapq.heappop(queue)
         for place in places.pop((left, right)):

@@ -83,6 +83,8 @@ class Learn:
         if not paths:
             raise DataError(f"files: no file matches {' '.join(self.files)}")
         texts = [read_text(path) for path in paths]
+        if not any(texts):
+            raise DataError(f"files: expected text to learn from, found {len(texts)} empty files")
         tokenizer = Tokenizer.train(texts, self.n_vocab)
         tokenizer.save(Path(self.out))
         size = sum(len(text.encode()) for text in texts)

@@ -1,6 +1,7 @@
 """minigpt tokenize: what it prints, and how it answers what it cannot do."""
 
 import io
+import os
 import sys
 
 import pytest
@@ -42,6 +43,8 @@ def test_bad_input_is_one_line_and_exit_code_2(minigpt):
         (("decode", "²"), "ids: expected whole numbers, found '²'"),
         (("encode", "a", "--tokenizer", "none.json"), "none.json: expected a saved tokenizer: No such file"),
         (("train", "none*.txt", "--n-vocab", "300", "--out", "x"), "no file matches none*.txt"),
+        (("train", os.devnull, "--n-vocab", "300", "--out", "x"), "expected text to learn from"),
+        (("train", __file__, "--n-vocab", "300", "--out", "."), "expected the name of a tokenizer's file"),
     ):
         code, out, err = minigpt(*arguments)
         assert (code, out) == (2, b"")

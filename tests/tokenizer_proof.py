@@ -36,6 +36,7 @@ ALPHABETS = (
     "".join(map(chr, range(128))),
     None,  # every character there is
 )
+REPEATED = " \n\x00ae-=0é½漢🙂\u3000\U00010330"
 SUFFIXES = {".py", ".pyi", ".md", ".rst", ".txt", ".json", ".h", ".hpp", ".c", ".cpp", ".cu", ".js", ".html"}
 LARGEST = 5_000_000  # bytes of one file
 
@@ -129,6 +130,19 @@ def check(texts_of, *arguments):
     return count, size, found
 
 
+def repeat_seconds(ours):
+    """How long a million of one character takes, by our encoder and by whichever is chosen for much text."""
+    seconds = {}
+    for character in REPEATED:
+        text, times = character * 10**6, []
+        for fast in (False, None):
+            start = time.perf_counter()
+            ours.encode(text, fast=fast)
+            times.append(round(time.perf_counter() - start, 3))
+        seconds[f"U+{ord(character):04X}"] = {"own": times[0], "chosen": times[1]}
+    return seconds
+
+
 def jobs(mega):
     """(part, function, arguments) of everything to check, in shares for several processes."""
     yield "text and code of installed packages", library_texts, mega * 1_000_000
@@ -164,7 +178,10 @@ def main():
         print(f"{part}: {sums['texts']:,} texts, {sums['bytes']:,} bytes, {len(sums['differences'])} differ")
     for found in (found for sums in parts.values() for found in sums["differences"][:2]):
         print(json.dumps(found))
-    options = {"contexts": CONTEXTS, "seconds": round(time.time() - started)}
+    repeats = repeat_seconds(Tokenizer.gpt2())
+    for name in ("own", "chosen"):
+        print(f"a million of one character, {name}: at most {max(s[name] for s in repeats.values()):.2f} s")
+    options = {"contexts": CONTEXTS, "seconds": round(time.time() - started), "repeat_seconds": repeats}
     print(save_record(RECORDS, "tokenizer", options, parts))
     return any(sums["differences"] for sums in parts.values())
 

@@ -51,7 +51,7 @@ def file_of(path):
 def as_path(path):
     """path as a Path, or a DataError if it can name no file."""
     try:
-        if "\0" in str(path):
+        if "\0" in str(path) or not Path(path).parts:
             raise TypeError
         return Path(path)
     except TypeError:
@@ -61,6 +61,8 @@ def as_path(path):
 def read_bytes(path):
     """A file's content."""
     try:
+        if path.exists() and not path.is_file():
+            raise DataError(f"{path}: expected a saved tokenizer, found a pipe, socket or device")
         return path.read_bytes()
     except OSError as reason:
         raise DataError(f"{path}: expected a saved tokenizer: {reason.strerror}") from None

@@ -87,7 +87,8 @@ def check_cutting(content, path):
     if content.get("normalizer"):
         raise DataError(f"{path}: expected no normalizer, found {str(content['normalizer'])[:80]}")
     cutting = content.get("pre_tokenizer")
-    found = {name: value for name, value in (cutting or {}).items() if name != "trim_offsets"}
+    stated = cutting.items() if isinstance(cutting, dict) else ()
+    found = {name: value for name, value in stated if name != "trim_offsets"}
     expected = {name: value for name, value in BYTE_LEVEL.items() if name != "trim_offsets"}
     if {"use_regex": True} | found != expected:
         raise DataError(f"{path}: expected the pre_tokenizer {expected}, as GPT-2 has, found {cutting}")
@@ -96,7 +97,7 @@ def check_cutting(content, path):
 def special_tokens(entries, path):
     """Text -> id of the added tokens."""
     special = {}
-    for entry in entries:
+    for entry in entries if isinstance(entries, list) else [entries]:
         if not (isinstance(entry, dict) and isinstance(entry.get("content"), str) and entry.get("special")):
             raise DataError(f"{path}: added_tokens: expected special tokens alone, found {str(entry)[:120]}")
         special[entry["content"]] = entry.get("id")

@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import json
+import os
 
 import pytest
 import tiktoken
@@ -158,6 +159,9 @@ def changed_json(**changes):
         (changed_json(model__continuing_subword_prefix="##"), "model.continuing_.* found '##'"),
         (changed_json(normalizer={"type": "NFC"}), "expected no normalizer, found .*NFC"),
         (changed_json(pre_tokenizer=None), "expected the pre_tokenizer .*ByteLevel.*, found None"),
+        (changed_json(pre_tokenizer="ByteLevel"), "the pre_tokenizer .*ByteLevel.*, found ByteLevel"),
+        (changed_json(pre_tokenizer=[1]), r"expected the pre_tokenizer .*ByteLevel.*, found \[1\]"),
+        (changed_json(added_tokens=5), "added_tokens: expected special tokens alone, found 5"),
         (changed_json(pre_tokenizer={"type": "Whitespace"}), "the pre_tokenizer .* found .*Whitespace"),
         (changed_json(pre_tokenizer__add_prefix_space=True), "'add_prefix_space': True"),
         (changed_json(model__vocab=[]), "model.vocab: expected an object"),
@@ -217,7 +221,14 @@ def test_what_is_wrong_with_a_file_of_ranks_is_said(tmp_path, change, said):
         Tokenizer.load(tmp_path / "a.tiktoken")
 
 
-@pytest.mark.parametrize("path", [None, 7, "nul\0byte"])
+def test_what_is_no_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", "/dev/zero"):
+        with pytest.raises(DataError, match="expected a saved tokenizer, found a pipe, socket or device"):
+            Tokenizer.load(path)
+
+
+@pytest.mark.parametrize("path", [None, 7, "nul\0byte", ""])
 def test_what_can_be_no_path_is_said(path):
     for action in (Tokenizer.load, TOK.save):
         with pytest.raises(DataError, match="path: expected the name of a tokenizer's file"):
