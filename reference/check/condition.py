@@ -17,9 +17,8 @@ round, and each may round twice where the other does once. Of several draws the 
 leave a tensor of few entries where it was, and no condition counts as less than the median. A fault in the
 gradients does not widen its own bound: a wrong function, too, changes little where it is changed a little.
 
-Of 300 random models, two channels and one layer among them, with gradients in float64 and in float32, none
-was beyond its bound. With three channels and more 0.3 of it was the most; with two, of which a layernorm
-leaves a share of 1e-5, it was 0.94.
+Of 900 random models, one channel and one layer among them, with gradients in float64 and in float32, none was
+beyond its bound: 0.39 of it was the most, with two channels 0.54, where a search has found 0.68.
 """
 
 import math
@@ -43,20 +42,14 @@ class Coarse:
     def __getattr__(self, name):
         return lambda *arguments: self.rounded(getattr(self.table, name)(*arguments))
 
-    def cross_entropy_forward(self, logits, targets):
-        """A program may take probs = exp(z - log sum exp z), where the roundings of a large z weigh more."""
-        loss, (probs, places, share) = self.table.cross_entropy_forward(logits, targets)
-        size = np.maximum(1, np.abs(logits).max(axis=-1, keepdims=True))  # (B, T, 1)
-        return self.rounded(loss), (self.rounded(probs, size), places, share)
-
-    def rounded(self, value, size=1):
-        """Every float in a result changed by random shares of the size CHANGE, times size."""
+    def rounded(self, value):
+        """Every float in a result changed by a random share of the size CHANGE."""
         if isinstance(value, tuple):
             return tuple(map(self.rounded, value))
         if np.asarray(value).dtype.kind != "f":
             return value
         shares = self.rng.standard_normal(np.shape(value), np.float32)  # half the memory of float64
-        return value + value * (CHANGE * size * shares)
+        return value + value * (CHANGE * shares)
 
 
 def bounds(config, params, tokens, targets, answer, unit, seed=0):
@@ -95,8 +88,13 @@ def draws(config, params):
 
 
 def roundings(config, tokens):
-    """Of the operation with the most: its longest sum, and some ten others in a layernorm or a GELU."""
-    return max(4 * config.n_embd, config.n_vocab, tokens.size) + 10
+    """Of the operation with the most: its longest sum, and some ten others in a layernorm or a GELU.
+
+    Two channels come out of every layernorm as 1 and -1, almost, and so all rows round alike: their errors
+    add up, where random ones would grow like the root.
+    """
+    most = max(4 * config.n_embd, config.n_vocab, tokens.size) + 10
+    return most * tokens.size if config.n_embd == 2 else most
 
 
 def ask(config, params, tokens, targets):
