@@ -17,6 +17,7 @@ from minigpt.door import dtype_of_params
 from minigpt.errors import CheckpointError, ConfigError, DataError
 from minigpt.sample import continuation
 from minigpt.tokenizer import Tokenizer
+from minigpt.vocabularies import IN_A_FOLDER
 from minigpt.weights import load_weights
 
 INTERRUPTED = 130  # the exit code of a program that Ctrl-C ended
@@ -73,10 +74,9 @@ def tokenizer_of(weights, name, config):
         tokenizer = Tokenizer.load(name)
     else:
         path = Path(weights)
-        try:
-            tokenizer = Tokenizer.load(path if path.is_dir() else path.parent)
-        except DataError:
-            tokenizer = Tokenizer.gpt2()
+        folder = path if path.is_dir() else path.parent
+        beside = any((folder / file).is_file() for file in IN_A_FOLDER)
+        tokenizer = Tokenizer.load(folder) if beside else Tokenizer.gpt2()
     if tokenizer.n_vocab != config.n_vocab:
         raise CheckpointError(
             f"{weights}: expected a tokenizer of {config.n_vocab} ids, as the model has, found one of "

@@ -34,6 +34,8 @@ def read(path):
 def write(tokenizer, path):
     """Write a tokenizer in the format that the name's ending stands for."""
     path = as_path(path)
+    if not path.name:
+        raise DataError(f"path: expected the name of a tokenizer's file, found {str(path)!r}")
     WRITERS.get(path.suffix, merges_file.write)(tokenizer, path)
 
 
@@ -51,7 +53,7 @@ def file_of(path):
 def as_path(path):
     """path as a Path, or a DataError if it can name no file."""
     try:
-        if "\0" in str(path) or not Path(path).parts:
+        if "\0" in str(path) or not str(path):
             raise TypeError
         return Path(path)
     except TypeError:
