@@ -1,7 +1,7 @@
 """python -m bench.check: reference check of a random model with the shape of 124M, in its own process.
 
-Prints each judge's worst tensor, time, peak memory and every error; --save keeps a record. Ten minutes on
-two cores, 8 GB.
+Prints each judge's worst tensor, time, peak memory and every error; --save keeps a record. Some minutes
+on two cores, 6 GB.
 """
 
 import dataclasses
