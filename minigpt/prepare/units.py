@@ -1,11 +1,12 @@
 """Files cut into units of work that workers read themselves, at places that all of them find alike.
 
 A unit of a text or JSONL file is a range of bytes, cut roughly: its real ends are the first good places at or
-after the nominal ones, so that a unit ends where the next one begins. A unit of parquet is a range of rows.
+after the nominal ones, so that a unit ends where the next one begins. One without a good place is empty, and
+the one before it goes on through it. A unit of parquet is a range of rows.
 
-A good place is the beginning of a line in JSONL; in a text, before a space or newline that follows a
-character which is no white space. No piece of GPT-2's pattern (minigpt/pieces.py) has white space behind
-anything else, and nothing but white space looks ahead: a text cut there has the tokens of the whole.
+A good place is the beginning of a line in JSONL; in a text, before a space, newline or carriage return that
+follows a character which is no white space. No piece of GPT-2's pattern (minigpt/pieces.py) has white space
+behind anything else, and nothing but white space looks ahead: a text cut there has the tokens of the whole.
 """
 
 import re
@@ -17,10 +18,12 @@ from minigpt.prepare.inputs import Source
 UNIT = 2**23  # bytes of text: a second or two of work, and some megabytes of tokens to send back
 BLOCK = 2**16  # bytes to search at a time
 
-# Behind which bytes of UTF-8: printable ASCII; two bytes, but C2 (U+0085, U+00A0 are white); three, but E1,
-# E2 (U+1680, U+2000 and others are) and E3 80 (U+3000 is); four.
+# Behind a character of one, two, three or four bytes of UTF-8 that is neither white space nor a control.
 TEXT_CUT = re.compile(
-    rb"(?:(?<=[!-~])|(?<=[\xc3-\xdf].)|(?<=[\xe0\xe4-\xef]..)|(?<=\xe3[\x81-\xbf].)|(?<=[\xf0-\xf4]...))[ \n]"
+    rb"[ \n\r](?:(?<=[!-~].)|(?<=[\xc3-\xdf]..)|(?<=\xc2(?![\x85\xa0])..)"
+    rb"|(?<=(?!\xe1\x9a\x80|\xe2\x80[\x80-\x8a\xa8\xa9\xaf]|\xe2\x81\x9f|\xe3\x80\x80)[\xe0-\xef]...)"
+    rb"|(?<=[\xf0-\xf4]....))",
+    re.DOTALL,
 )
 LINE_CUT = re.compile(rb"(?<=\n)")
 LOOK_BEHIND = 4  # bytes
@@ -69,14 +72,17 @@ def row_stops(groups, unit):
 def real_range(file, unit):
     """The (start, stop) in an open text or JSONL file that a unit's nominal range stands for."""
     cut = LINE_CUT if unit.source.format == "jsonl" else TEXT_CUT
-    return tuple(cut_at(file, place, unit.source.size, cut) for place in (unit.start, unit.stop))
+    start = cut_at(file, unit.start, unit.stop, cut)
+    if start >= unit.stop:  # and nobody looks further: where nothing can be cut, all units would
+        return unit.stop, unit.stop
+    return start, cut_at(file, unit.stop, unit.source.size, cut)
 
 
-def cut_at(file, place, size, cut):
-    """The first good place at or after a place; the beginning and the end of the file are good."""
+def cut_at(file, place, end, cut):
+    """The first good place at or after a place; 0 is good. Without one before `end`: `end` or one behind."""
     if place == 0:
         return 0
-    while place < size:
+    while place < end:
         begin = max(0, place - LOOK_BEHIND)
         file.seek(begin)
         block = file.read(BLOCK)
@@ -85,4 +91,4 @@ def cut_at(file, place, size, cut):
         if not block[place - begin :]:
             break
         place = begin + len(block)
-    return size
+    return end

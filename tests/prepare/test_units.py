@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from minigpt.gpt2 import character_classes
 from minigpt.prepare import documents
 from minigpt.prepare.encode import Encoder, Recipe, fingerprint
-from minigpt.prepare.inputs import find_sources
-from minigpt.prepare.units import LINE_CUT, TEXT_CUT, cut_at, cut_file, row_stops
+from minigpt.prepare.inputs import Source, find_sources
+from minigpt.prepare.units import LINE_CUT, TEXT_CUT, cut_at, cut_file, real_range, row_stops
 from tests.prepare.support import SPEECHES, expected_tokens, small, write_jsonl, write_parquet
 
 SPACES = " \n\t\r\x0b\x1c\x85\xa0\u1680\u2000\u200a\u2028\u2029\u202f\u205f\u3000"
@@ -46,6 +46,7 @@ def folder(tmp_path_factory):
 @given(TEXTS, st.integers(1, 90), st.sampled_from(["before", "after"]))
 @example("\u3000 a", 1, "after")
 @example("漢字\n漢字 \u00a0 x", 2, "before")
+@example("天気です。\r\n明日。\n\r\u2009x\u2028 y“z”\r\r\n", 1, "before")
 @example("no place to cut at", 1, "after")
 def test_a_text_in_pieces_has_the_tokens_of_the_whole(folder, text, unit, eot):
     path = folder / "a.txt"
@@ -90,24 +91,55 @@ def test_speeches_are_cut_into_units_of_about_the_size(folder):
     assert [stretch.ends for stretch in stretches] == [False] * (len(stretches) - 1) + [True]
 
 
-def test_a_cut_follows_every_character_but_white_space_and_a_few_others():
-    """All characters there are. What is white to the tokenizer is never cut behind; most others are."""
+def test_a_cut_follows_every_character_but_white_space_and_controls():
+    """All characters there are."""
     white = re.compile(f"[{character_classes()['S']}]")
     codes = [*range(0xD800), *range(0xE000, 0x110000)]
-    cut = {space: set() for space in " \n"}
-    for space, found in cut.items():
-        content, place = "".join(chr(code) + space for code in codes).encode(), 0
+    never = {code for code in codes if white.match(chr(code))} | {*range(0x20), 0x7F}
+    for space in " \n\r":
+        assert white.match(space)
+        content, place, cut = "".join(chr(code) + space for code in codes).encode(), 0, set()
         ends = {match.start() for match in TEXT_CUT.finditer(content)}
         for code in codes:
             place += len(chr(code).encode())
             if place in ends:
-                found.add(code)
+                cut.add(code)
             place += 1
-    assert cut[" "] == cut["\n"]
-    assert not any(white.match(chr(code)) for code in cut[" "])
-    assert (
-        len(codes) - len(cut[" "]) == 33 + 1 + 0x40 + 2 * 0x1000 + 0x40
-    )  # controls, space, DEL; C2; E1, E2; E3 80
+        assert len(cut) == len(ends)
+        assert set(codes) - cut == never
+
+
+class Counting(io.BytesIO):
+    """A file that knows how much was read."""
+
+    count = 0
+
+    def read(self, n):
+        found = super().read(n)
+        self.count += len(found)
+        return found
+
+
+@pytest.mark.parametrize(("format", "character"), [("text", "字"), ("text", "\n"), ("jsonl", "x")])
+def test_where_nothing_can_be_cut_nothing_is_searched_again_and_again(monkeypatch_blocks, format, character):
+    content = (character * 3000).encode()
+    monkeypatch_blocks(10)
+    source, file = Source("a", "a", format, len(content), 0), Counting(content)
+    ranges = [real_range(file, unit) for unit in cut_file(0, source, "text", 0, 100)]
+    assert len(ranges) == len(content) / 100
+    assert ranges[0] == (0, len(content))
+    assert all(start == stop for start, stop in ranges[1:])
+    assert file.count < 5 * len(content)  # twice; four of ten bytes are to look behind
+
+
+@given(TEXTS, st.integers(1, 90), st.sampled_from(["text", "jsonl"]))
+def test_real_ranges_lie_side_by_side(text, unit, format):
+    content = text.encode()
+    units = cut_file(0, Source("a", "a", format, len(content), 0), "text", 0, unit)
+    ranges = [real_range(io.BytesIO(content), one) for one in units]
+    full = [(start, stop) for start, stop in ranges if start < stop]
+    assert [place for one in full for place in one] == sorted(place for one in full for place in one)
+    assert b"".join(content[start:stop] for start, stop in full) == content
 
 
 @given(TEXTS, st.integers(0, 300), st.integers(5, 12))
