@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from minigpt.errors import DataError
 from minigpt.prepare import parquet
+from minigpt.prepare.inputs import refuse_changed
 from minigpt.prepare.units import real_range
 
 BLOCK = 2**20  # bytes, where lines are counted
@@ -85,20 +86,13 @@ def content_of(unit):
     source = unit.source
     try:
         with open(source.path, "rb") as file:
-            status = os.fstat(file.fileno())
-            changed = status.st_size != source.size
-            if not source.remote:
-                changed = changed or status.st_mtime_ns != source.stamp
-            start, stop = (0, 0) if changed else real_range(file, unit)
+            start, stop = real_range(file, unit)
             file.seek(start)
             content = file.read(stop - start)
+            status = os.fstat(file.fileno())  # after the last read, for what was written meanwhile
     except OSError as reason:
         raise DataError(f"{source.name}: cannot be read any more: {reason.strerror}") from None
-    if changed or len(content) != stop - start:
-        raise DataError(
-            f"{source.name}: expected it to stay as it was when the run began ({source.size:,} bytes), "
-            f"found it written since ({status.st_size:,} bytes); begin anew with another --out"
-        )
+    refuse_changed(source, status)
     return content, start
 
 

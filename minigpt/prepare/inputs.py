@@ -100,6 +100,19 @@ def local_source(name, format):
     return Source(name, os.path.abspath(name), format, status.st_size, status.st_mtime_ns)
 
 
+def refuse_changed(source, status=None):
+    """DataError if a file is not what it was when the run began. status: of the open file, if it is."""
+    try:
+        status = status or os.stat(source.path)
+    except OSError as reason:
+        raise DataError(f"{source.name}: cannot be read any more: {reason.strerror}") from None
+    if status.st_size != source.size or (not source.remote and status.st_mtime_ns != source.stamp):
+        raise DataError(
+            f"{source.name}: expected it to stay as it was when the run began ({source.size:,} bytes), "
+            f"found it written since ({status.st_size:,} bytes); begin anew with another --out"
+        )
+
+
 def refuse_strangers(name, format, size, head, tail):
     """DataError if the first and last bytes show that a file is not of its format."""
     if not size:

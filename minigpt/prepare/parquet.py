@@ -5,6 +5,7 @@ import functools
 from itertools import accumulate
 
 from minigpt.errors import DataError
+from minigpt.prepare.inputs import refuse_changed
 
 ROWS = 64  # to decode at a time, for documents may be long
 NEEDS = "reading parquet needs pyarrow, which is not installed: pip install 'minigpt[data]'"
@@ -12,8 +13,8 @@ NEEDS = "reading parquet needs pyarrow, which is not installed: pip install 'min
 
 def group_sizes(source, field):
     """(rows, bytes of the column, uncompressed) of each row group. DataError if the column holds no text."""
-    with plain_errors(source.name):
-        file = opened(source.path, source.stamp)
+    with plain_errors(source, source.name):
+        file = unchanged(source)
         check_column(source.name, field, file.schema_arrow)
         paths = [file.schema.column(i).path for i in range(len(file.schema.names))]
         column = paths.index(field)
@@ -23,18 +24,19 @@ def group_sizes(source, field):
 
 def rows_of(source, field, start, stop):
     """Yield the texts of a range of rows; None where there is none."""
-    with plain_errors(source.name):
-        file = opened(source.path, source.stamp)
+    with plain_errors(source, source.name):
+        file = unchanged(source)
         groups = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
     for i, end in enumerate(accumulate(groups)):
         begin = end - groups[i]
         if begin < stop and end > start:
             yield from rows_of_group(source, field, i, begin, range(start, stop))
+    refuse_changed(source)  # while its rows were read
 
 
 def rows_of_group(source, field, group, row, wanted):
     """Yield those rows of a row group, which begins at a row of the file, that are wanted."""
-    with plain_errors(f"{source.name}, row group {group}"):
+    with plain_errors(source, f"{source.name}, row group {group}"):
         file = opened(source.path, source.stamp)
         batches = file.iter_batches(ROWS, row_groups=[group], columns=[field], use_threads=False)
         for batch in batches:
@@ -80,6 +82,12 @@ def check_column(name, field, schema):
         )
 
 
+def unchanged(source):
+    """The ParquetFile of a source; DataError if it is not what it was when the run began."""
+    refuse_changed(source)
+    return opened(source.path, source.stamp)
+
+
 @functools.lru_cache(1)  # the next unit is most often of the same file, whose footer may be long
 def opened(path, stamp):
     """A ParquetFile that reads as it goes. The stamp tells a file from one that was there before."""
@@ -89,8 +97,8 @@ def opened(path, stamp):
 
 
 @contextlib.contextmanager
-def plain_errors(what):
-    """Whatever pyarrow has to say about a file, as a DataError."""
+def plain_errors(source, what):
+    """Whatever pyarrow has to say about a file, as a DataError; of one that was changed, that it was."""
     try:
         from pyarrow import ArrowException
     except ImportError:
@@ -100,5 +108,6 @@ def plain_errors(what):
     except DataError:
         raise
     except (OSError, ValueError, ArrowException) as reason:
+        refuse_changed(source)
         line = " ".join(str(reason).split())
         raise DataError(f"{what}: expected parquet, found it damaged: {line}; fetch it again") from None

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from minigpt.errors import DataError
-from minigpt.prepare import inputs, parquet
+from minigpt.prepare import documents, inputs, parquet
 from tests.prepare.support import contents, manifest_of, run, small, write_jsonl, write_parquet
 
 GOOD = b'{"text": "good"}\n'
@@ -280,18 +280,44 @@ def test_a_file_that_was_not_begun_may_be_mended(tmp_path, bad):
     assert manifest_of(tmp_path / "out")["documents"] == 5
 
 
-def test_a_file_that_changes_during_the_run(tmp_path, monkeypatch):
-    (tmp_path / "a.txt").write_text("some text")
-    source = inputs.find_sources([str(tmp_path / "a.txt")])
-    monkeypatch.setattr("minigpt.prepare.run.find_sources", lambda *_: source)
-    for change in (
-        lambda: (tmp_path / "a.txt").write_text("more text than before"),
-        (tmp_path / "a.txt").unlink,
-    ):
-        change()
-        message = refused(tmp_path)
-        assert message.startswith("a.txt: ")
-        assert "to stay as it was when the run began (9 bytes)" in message or "cannot be read any" in message
+def write_other(path, text):
+    write = {".txt": lambda path, texts: path.write_text(texts[0]), ".jsonl": write_jsonl}
+    write.get(path.suffix, write_parquet)(path, [text] * 100)
+
+
+@pytest.mark.parametrize("change", ["longer", "same size", "replaced", "gone"])
+@pytest.mark.parametrize("moment", ["before", "within a unit"])
+@pytest.mark.parametrize("name", ["a.txt", "a.jsonl", "a.parquet"])
+def test_a_file_that_changes_during_the_run(tmp_path, monkeypatch, name, moment, change):
+    path = tmp_path / name
+    write_other(path, "some text")
+    os.utime(path, ns=(1, 1))
+    source = inputs.find_sources([str(path)])
+    monkeypatch.setattr("minigpt.prepare.run.checked_sources", lambda *_: source)
+
+    def changed(*_):
+        if change == "gone":
+            path.unlink(missing_ok=True)
+        elif change == "replaced":
+            write_other(tmp_path / f"other{path.suffix}", "SOME TEXT")
+            os.replace(tmp_path / f"other{path.suffix}", path)
+        else:
+            write_other(path, "SOME TEXT" if change == "same size" else "longer than before")
+
+    if moment == "before":
+        parquet.group_sizes(source[0], "text") if name == "a.parquet" else None  # it is open already
+        changed()
+    else:
+        real_range, texts_of = documents.real_range, parquet.texts_of
+        monkeypatch.setattr(documents, "real_range", lambda *a: changed() or real_range(*a))
+        monkeypatch.setattr(parquet, "texts_of", lambda *a: changed() or texts_of(*a))
+    if moment != "before" and change in ("gone", "replaced") and name != "a.parquet":
+        run([path], tmp_path / "out")  # the file that was opened is read to its end as it was
+        return
+    message = refused(tmp_path, path)
+    assert message.startswith(f"{name}: ")
+    said = "cannot be read any" if change == "gone" else "to stay as it was when the run began"
+    assert said in message
 
 
 @pytest.mark.parametrize("package", ["pyarrow", "huggingface_hub"])
