@@ -10,5 +10,6 @@ same bytes. In the order of the work:
     parts.py      which of them are this machine's      journal.py    how far the output is
     units.py      files to pieces of work               manifest.py   what an output is made of
     documents.py  a piece of work to texts              join.py       the parts of many machines to one
-    run.py        all of it                             progress.py   how fast, how long still
+    run.py        all of it                             sealed.py     JSON files that notice damage
+                                                        progress.py   how fast, how long still
 """

@@ -19,6 +19,7 @@ from minigpt.tokenizer import Tokenizer
 
 PART = r"part-([0-9]+)-of-([0-9]+)"
 SETTINGS = ("name", "tokenizer", "eot", "field", "shard_tokens")
+MAKING = ("inputs", "tokenizer", "format", "part")  # what only the making of parts can heed
 CHUNK = 2**22  # tokens that are copied at a time
 
 
@@ -90,10 +91,18 @@ def check_shard(path, shard):
         )
 
 
+def check_alone(options):
+    """ConfigError if a flag makes no sense beside --join."""
+    defaults = Data(out=options.out)
+    beside = [name for name in MAKING if getattr(options, name) != getattr(defaults, name)]
+    if beside:
+        raise ConfigError(
+            f"join contradicts {', '.join(beside)}: parts that are made already are joined; leave out either"
+        )
+
+
 def check_options(options, settings):
     """ConfigError if a flag contradicts the parts; what is left out is as they have it."""
-    if options.inputs or options.part:
-        raise ConfigError("join takes no inputs and no part: found some; leave them out")
     defaults = Data(out=options.out)
     for name in ("name", "eot", "field", "shard_tokens"):
         asked = getattr(options, name)

@@ -6,8 +6,8 @@ import json
 import os
 import re
 
-from minigpt.disk import flush, replace_file
 from minigpt.errors import DataError
+from minigpt.prepare import sealed
 
 JOURNAL = "journal.json"
 UNFINISHED = "unfinished.bin"  # the tokens of the shard that is being written
@@ -82,13 +82,7 @@ def lock_folder(lock, folder):
 
 def save(folder, settings, state):
     """Put the journal in place of the last one; afterwards a kill loses nothing of what it says."""
-    write_whole(folder / JOURNAL, {"settings": settings, "state": dataclasses.asdict(state)})
-
-
-def write_whole(path, value):
-    """A JSON file, whole or not at all, and on the disk with its name."""
-    replace_file(path, (json.dumps(value, indent=1) + "\n").encode())
-    flush(path.parent)
+    sealed.write(folder / JOURNAL, {"settings": settings, "state": dataclasses.asdict(state)})
 
 
 def load(folder, settings):
@@ -101,11 +95,10 @@ def load(folder, settings):
     if not path.exists():
         return State()
     try:
-        journal = json.loads(path.read_bytes())
-        state = State(**journal["state"])
-        then = journal["settings"]
-    except (OSError, ValueError, KeyError, TypeError) as reason:
-        raise DataError(f"{path}: not readable: {reason!r}; begin anew with another --out") from None
+        journal = sealed.read(path, {})
+        state, then = State(**journal["state"]), journal["settings"]
+    except (KeyError, TypeError) as reason:
+        raise DataError(f"{path}: of another version: {reason!r}; begin anew with another --out") from None
     if state == State():
         return state
     if state.done or "part" in settings or not differ_later(then, settings, begun=state.file + 1):
@@ -135,12 +128,13 @@ def differences(then, now, name=""):
     if isinstance(then, dict) and isinstance(now, dict):
         for key in dict.fromkeys([*then, *now]):
             yield from differences(then.get(key), now.get(key), f"{name} {key}".strip())
-    elif isinstance(then, list) and isinstance(now, list):
+    elif name == "inputs" and then and now:
         old, new = ({one["name"]: one for one in inputs} for inputs in (then, now))
-        yield from (f"{one} was among the inputs, now it is not" for one in old.keys() - new.keys())
-        yield from (f"{one} was not among the inputs, now it is" for one in new.keys() - old.keys())
-        for one in old.keys() & new.keys():
-            yield from differences(old[one], new[one], one)
+        yield from (f"{one} was among the inputs, now it is not" for one in old if one not in new)
+        yield from (f"{one} was not among the inputs, now it is" for one in new if one not in old)
+        for one in old:
+            if one in new:
+                yield from differences(old[one], new[one], one)
         if old.keys() == new.keys() and list(old) != list(new):
             yield "the inputs were in another order"
     else:

@@ -3,16 +3,12 @@
 Nothing in it depends on when, where or by how many workers it was made: equal inputs, equal bytes.
 """
 
-import json
-import re
-
 from minigpt.errors import DataError
-from minigpt.prepare import journal
+from minigpt.prepare import journal, sealed
 
 MANIFEST, TOKENIZER = "manifest.json", "tokenizer.json"
 KIND = {"format": "minigpt data", "version": 1}
 COUNTS = ("documents", "skipped", "text_bytes", "tokens")
-SHARD = re.compile(r"[\w.+-]+_[0-9]{6}\.bin")
 
 
 def settings_of(tokenizer, recipe, shard_tokens, name):
@@ -40,7 +36,7 @@ def write(folder, settings, inputs, state, tokenizer):
     tokenizer.save(folder / TOKENIZER)
     counts = {name: getattr(state, name) for name in COUNTS}
     content = KIND | settings | {"inputs": inputs} | counts | {"shards": state.shards}
-    journal.write_whole(folder / MANIFEST, content)
+    sealed.write(folder / MANIFEST, content)
     (folder / journal.JOURNAL).unlink(missing_ok=True)
     return content
 
@@ -50,16 +46,9 @@ def read(folder):
     path = folder / MANIFEST
     if not path.exists():
         return None
-    try:
-        content = json.loads(path.read_bytes())
-        found = {key: content[key] for key in KIND}
-        shards = [(shard["name"], shard["bytes"], shard["sha256"]) for shard in content["shards"]]
-    except (OSError, ValueError, KeyError, TypeError) as reason:
-        raise DataError(f"{path}: not readable as a manifest: {reason!r}; make the output anew") from None
-    if found != KIND:
-        raise DataError(f"{path}: expected {KIND}, found {found}; it was made by another version")
-    for name, size, _ in shards:
-        check_size(folder / name, size)
+    content = sealed.read(path, KIND)
+    for shard in content["shards"]:
+        check_size(folder / shard["name"], shard["bytes"])
     return content
 
 

@@ -21,6 +21,12 @@ from minigpt.prepare.workers import Stopped, encode_in_order, wait_for
 from minigpt.stop import RESUMABLE, StopSignal
 
 GO_ON = "the same command goes on from there"
+FULL = "the disk is full; make room"
+NO_ROOM = {
+    errno.ENOSPC: FULL,
+    errno.EDQUOT: FULL,
+    errno.EFBIG: "a file has reached the largest size allowed here; raise `ulimit -f`",
+}
 
 
 def prepare(options, unit=UNIT):
@@ -41,9 +47,9 @@ def prepare(options, unit=UNIT):
         except CommError as error:
             return say(error, 1)
         except (OSError, DataError) as error:
-            if not is_full(error):
+            if not (reason := no_room(error)):
                 raise
-            return say(f"{options.out}: the disk is full; make room, then {GO_ON}", 1)
+            return say(f"{options.out}: {reason}, then {GO_ON}", 1)
 
 
 def check(options):
@@ -54,6 +60,8 @@ def check(options):
     whole_between("shard_tokens", options.shard_tokens, 1, 2**31 - 1)
     if options.workers is not None:
         whole_between("workers", options.workers, 1, 1024)
+    if options.join:
+        join.check_alone(options)
     if not options.out:
         raise ConfigError("out must name a folder: found an empty name")
 
@@ -64,10 +72,10 @@ def say(line, code):
     return code
 
 
-def is_full(error):
-    """Whether there was no room on the disk; disk.replace_file says so by a DataError."""
+def no_room(error):
+    """What to say if the disk took no more, else None; disk.replace_file says so by a DataError."""
     reason = error if isinstance(error, OSError) else error.__context__
-    return isinstance(reason, OSError) and reason.errno in (errno.ENOSPC, errno.EDQUOT)
+    return NO_ROOM.get(reason.errno) if isinstance(reason, OSError) else None
 
 
 class Plan(NamedTuple):

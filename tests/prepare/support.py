@@ -47,7 +47,8 @@ def small():
 
 def run(inputs, out, unit=2**23, **flags):
     """minigpt data in this process, with the small tokenizer and one worker if nothing else is said."""
-    flags = {"tokenizer": small()[1], "workers": 1, "name": "x"} | flags
+    tokenizer = {} if flags.get("join") else {"tokenizer": small()[1]}
+    flags = tokenizer | {"workers": 1, "name": "x"} | flags
     return prepare(Data(out=str(out), inputs=tuple(map(str, inputs)), **flags), unit)
 
 

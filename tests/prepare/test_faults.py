@@ -237,6 +237,44 @@ def test_a_full_disk_is_said_and_can_be_gone_on_from(tmp_path, inputs, monkeypat
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
 
+def test_a_limit_to_the_size_of_files_is_said_and_can_be_gone_on_from(tmp_path, inputs):
+    run(inputs, tmp_path / "whole", 100)
+    words = command(*inputs, "--out", tmp_path / "out", "--tokenizer", small()[1], "--name", "x", unit=100)
+    limited = ["prlimit", "--fsize=1100", *words, "--workers", "1"]
+    if shutil.which("prlimit") is None:
+        pytest.skip("needs prlimit")
+    done = subprocess.run(limited, capture_output=True, text=True, timeout=300)
+    said = "a file has reached the largest size allowed here; raise `ulimit -f`, then the same command"
+    assert done.stderr == f"minigpt: {tmp_path / 'out'}: {said} goes on from there\n"
+    assert done.returncode == 1
+    assert run(inputs, tmp_path / "out", 100) == 0
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *[(key, value) for key in ("file", "offset", "skip") for value in (-1, 10**9, "1", None, [])],
+        ("done", True),
+        ("shards", [5]),
+        ("unfinished", 0),
+        ("documents", -1),
+    ],
+)
+def test_a_damaged_journal_is_never_gone_on_from(tmp_path, inputs, monkeypatch, key, value):
+    monkeypatch.setattr(output, "EVERY", -1)
+    assert in_a_fork(tmp_path / "out", 20, lambda: run(inputs, tmp_path / "out", 100))[0] == DIED
+    path = tmp_path / "out" / "journal.json"
+    damaged = json.loads(path.read_text())
+    assert damaged["state"][key] != value
+    damaged["state"][key] = value
+    path.write_text(json.dumps(damaged))
+    before = contents(tmp_path / "out")
+    with pytest.raises(DataError, match=r"journal\.json: damaged: .* make it anew"):
+        run(inputs, tmp_path / "out", 100)
+    assert contents(tmp_path / "out") == before
+
+
 def test_a_journal_that_is_ahead_of_the_tokens_is_noticed(tmp_path, inputs, monkeypatch):
     monkeypatch.setattr(output, "EVERY", -1)
     assert in_a_fork(tmp_path / "out", 20, lambda: run(inputs, tmp_path / "out", 100))[0] == DIED

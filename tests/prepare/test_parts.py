@@ -144,11 +144,18 @@ def test_parts_that_do_not_belong_together(tmp_path, inputs):
     shutil.copytree(tmp_path / "a" / "part-1-of-2", out / "part-2-of-2")
     shutil.copytree(tmp_path / "a" / "part-2-of-2", out / "part-1-of-2")
     assert "expected part 1 of 2, found part [2, 2]; the folder was renamed" in refused(out)
+    (tmp_path / "0.txt").write_text(SPEECHES[0][:600], newline="")
+    with pytest.raises(DataError, match=r"part was \[2, 2\], now \[1, 2\]"):
+        run(inputs, out, part="1/2")
 
 
 def test_join_takes_the_settings_of_the_parts(tmp_path, inputs):
     make_parts(inputs, tmp_path / "out", 2, shard_tokens=70)
-    assert "join takes no inputs and no part" in refused(tmp_path / "out", part="1/2")
+    for flag in ({"part": "1/2"}, {"tokenizer": "other"}, {"format": "text"}):
+        assert f"join contradicts {next(iter(flag))}: parts that" in refused(tmp_path / "out", **flag)
+        assert "join contradicts" in refused(tmp_path / "nothing", **flag)
+    with pytest.raises(ConfigError, match="join contradicts inputs, part: parts that are made already"):
+        run(inputs, tmp_path / "out", join=True, part="1/2")
     assert "shard_tokens must be that of the parts, 70: found 60" in refused(
         tmp_path / "out", shard_tokens=60
     )

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import os
 from pathlib import Path
 
@@ -29,6 +30,12 @@ from tests.prepare.support import (
 )
 
 TEXT = SPEECHES[0][:2000]
+
+
+def sealed(value):
+    """JSON with its SHA-256, as the manifest's description has it."""
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return json.dumps(value | {"sha256": hashlib.sha256(canonical.encode()).hexdigest()})
 
 
 def files(folder, *texts):
@@ -150,7 +157,7 @@ def test_the_manifest_says_what_there_is(tmp_path):
     pattern = files(tmp_path, TEXT, "é")
     run([pattern], tmp_path / "out", shard_tokens=300, eot="after")
     found, tokenizer = manifest_of(tmp_path / "out"), small()[0]
-    shards = found.pop("shards")
+    shards, _ = found.pop("shards"), found.pop("sha256")
     names, tokens = read_output(tmp_path / "out")
     assert [shard["name"] for shard in shards] == names
     assert [shard["split"] for shard in shards] == ["val"] + ["train"] * (len(names) - 1)
@@ -273,11 +280,15 @@ def test_a_file_in_the_way_and_foreign_manifests(tmp_path):
     with pytest.raises(DataError, match="file: expected a folder to write, found a file"):
         run([pattern], tmp_path / "file")
     for name, content, said in (
-        ("manifest.json", '{"name": "app"}', "not readable as a manifest: KeyError"),
-        ("manifest.json", "[", "not readable as a manifest: JSONDecodeError"),
+        ("manifest.json", '{"name": "app"}', "manifest.json: damaged: its content has not the SHA-256"),
+        ("manifest.json", "[", "manifest.json: damaged: not readable: Expecting value"),
+        ("manifest.json", "[" * 100_000, "manifest.json: damaged: not readable: "),
+        ("manifest.json", "[]", "manifest.json: damaged: expected a JSON object, found list"),
         ("manifest.json", '{"format": "minigpt data", "version": 2, "shards": []}', "another version"),
-        ("journal.json", "{}", "journal.json: not readable: KeyError"),
-        ("journal.json", '{"state": {"color": 1}}', "journal.json: not readable: TypeError"),
+        ("journal.json", "{}", "journal.json: damaged: its content has not the SHA-256"),
+        ("journal.json", '{"state": {"color": 1}}', "journal.json: damaged: its content has not"),
+        ("journal.json", sealed({"state": {"color": 1}}), "journal.json: of another version: TypeError"),
+        ("journal.json", sealed({}), "journal.json: of another version: KeyError"),
     ):
         out = tmp_path / f"out-{len(os.listdir(tmp_path))}"
         out.mkdir()
@@ -403,3 +414,27 @@ def test_a_shard_is_llmc_s_byte_for_byte(tmp_path):
     header[2] = 1
     expected = header.tobytes() + np.uint16(ids[2:]).tobytes()
     assert Path(tmp_path / "out" / "x_train_000001.bin").read_bytes() == expected
+
+
+def test_a_manifest_holds_the_sha256_of_the_rest(tmp_path):
+    run([files(tmp_path, TEXT)], tmp_path / "out")
+    content = manifest_of(tmp_path / "out")
+    seal = content.pop("sha256")
+    assert json.loads(sealed(content))["sha256"] == seal
+
+
+@pytest.mark.parametrize("key", ["tokens", "shards", "name", "text_bytes", "inputs", "sha256", "version"])
+@pytest.mark.parametrize("value", [None, -1, "y", [1], {}])
+def test_a_damaged_manifest_is_never_taken_for_good(tmp_path, key, value):
+    pattern = files(tmp_path, "some text")
+    run([pattern], tmp_path / "out")
+    path, whole = tmp_path / "out" / "manifest.json", manifest_of(tmp_path / "out")
+    for damaged in (whole | {key: value}, without(whole, key)):
+        path.write_text(json.dumps(damaged))
+        with pytest.raises(DataError, match=r"manifest\.json: (damaged: .* make it anew|expected \{'format)"):
+            run([pattern], tmp_path / "out")
+        assert json.loads(path.read_text()) == damaged
+
+
+def without(value, key):
+    return {name: one for name, one in value.items() if name != key}
