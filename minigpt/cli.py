@@ -44,6 +44,7 @@ Command = functools.reduce(
 )
 # --flag alone turns a switch on, and no flag repeats its subcommand's name
 STYLE = (tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
+INTERRUPTED = 130  # what a shell says of a program that Ctrl-C ended
 READER_GONE = 141  # what a shell says of a program that wrote to a closed pipe
 
 
@@ -53,6 +54,8 @@ def main(arguments=None):
     carry_out = next(action for flags, action in COMMANDS.values() if flags is type(command))
     try:
         return carry_out(command) or 0
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing more is flushed at the end
         return READER_GONE

@@ -47,7 +47,7 @@ class Download:
         for file in wanted:
             try:
                 check_file(file, file.path)
-            except (CheckpointError, FileNotFoundError):
+            except CheckpointError:
                 missing.append(file)
         check_room(missing)
         try:

@@ -273,6 +273,8 @@ def verify(wanted, part):
 
 def check_file(wanted, path):
     """Raise CheckpointError if the file at path is not what is wanted."""
+    if not path.is_file():
+        raise CheckpointError(f"{path}: expected a file, found none")
     if wanted.size is not None and (size := path.stat().st_size) != wanted.size:
         raise CheckpointError(f"{path}: expected {wanted.size:,} bytes, found {size:,}")
     if wanted.sha256 and (found := describe(path)["sha256"]) != wanted.sha256:

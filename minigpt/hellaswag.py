@@ -160,7 +160,7 @@ def answer(config, ops, params, questions, batch_size, progress=iter):
     -> nats (N, E), counts (N, E)
     """
     rows = [(q.context, ending) for q in questions for ending in q.endings]
-    counts = np.array([len(ending) for _, ending in rows])
+    counts = np.array([min(len(ending), config.n_ctx) for _, ending in rows])  # of them, what fits is scored
     nats = np.zeros(len(rows))
     by_length = np.argsort([len(context) + len(ending) for context, ending in rows], kind="stable")
     for start in progress(range(0, len(rows), batch_size)):

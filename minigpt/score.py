@@ -5,6 +5,7 @@ import hashlib
 import json
 import math
 
+import numpy as np
 import tqdm
 
 from minigpt import hellaswag, kernels
@@ -12,7 +13,7 @@ from minigpt.config import whole_between
 from minigpt.corpus import first_ids, read_text, text_of, tokenize
 from minigpt.data import ordered_windows
 from minigpt.door import dtype_of_params
-from minigpt.errors import ConfigError
+from minigpt.errors import ConfigError, NumericsError
 from minigpt.evaluate import evaluate
 from minigpt.shards import TokenShards
 from minigpt.sources import are_shards, files_of
@@ -47,13 +48,14 @@ def score(command):
 def score_data(command, model):
     """Print nats a token, perplexity and bits a byte of the first tokens of some data."""
     ids, n_all = ids_of(command, model.tokenizer)
-    text = text_of(ids, model.tokenizer)
+    text = text_of(ids[1:], model.tokenizer)  # the first id is never scored
     tokens, targets = ordered_windows(ids, command.context or model.config.n_ctx)
     bar = tqdm.tqdm(total=len(tokens), unit="window", disable=None)
     with model.ops.session(), bar:
         result = evaluate(
             model.config, model.ops, model.params, tokens, targets, len(text), command.batch_size, bar.update
         )
+    refuse_nan(result.nats_per_token)
     sha256 = hashlib.sha256(ids.astype("<u2" if ids.itemsize == 2 else "<u4").tobytes()).hexdigest()
     record = {
         "data": command.data,
@@ -63,7 +65,7 @@ def score_data(command, model):
         "ids_sha256": sha256,
         "context": tokens.shape[1],
         "nats_per_token": result.nats_per_token,
-        "perplexity": math.exp(result.nats_per_token),
+        "perplexity": float(np.exp(result.nats_per_token)),
         "bits_per_byte": result.bits_per_byte,
     }
     if command.json:
@@ -77,6 +79,12 @@ def score_data(command, model):
         f"{result.nats_per_token:.6f} nats a token | perplexity {record['perplexity']:.4f} | "
         f"{result.bits_per_byte:.4f} bits a byte"
     )
+
+
+def refuse_nan(nats):
+    """A NumericsError if a score is none."""
+    if not math.isfinite(nats):
+        raise NumericsError("the model's scores are NaN or infinite: its weights are not usable")
 
 
 def ids_of(command, tokenizer):
@@ -100,6 +108,7 @@ def score_hellaswag(command, model):
         nats, counts = hellaswag.answer(
             model.config, model.ops, model.params, questions, command.batch_size, progress
         )
+    refuse_nan(nats.sum())
     result = hellaswag.result_of(nats, counts, questions)
     if command.json:
         shares = {"acc": result.acc, "acc_norm": result.acc_norm}

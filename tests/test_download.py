@@ -451,6 +451,7 @@ def test_the_hubs_release_arrives(server, monkeypatch, tmp_path):
     base = "/openai-community/gpt2-xl/resolve/main"
     server.files = {f"{base}/{name}": body for name, body in {**files, "model.safetensors": tensors}.items()}
     assert Download("gpt2-xl", "hub", str(tmp_path)).run() == 0
+    assert {path.name for path in tmp_path.iterdir()} == {*files, "model.safetensors"}
     assert (tmp_path / "model.safetensors").read_bytes() == tensors
     (tmp_path / "model.safetensors").unlink()
     server.files[f"{base}/model.safetensors"] = tensors[:-1]

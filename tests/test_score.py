@@ -75,6 +75,28 @@ def test_the_range_is_stated(model, evaluate):
     assert "in 4 windows of 8" in short
 
 
+def test_weights_that_are_not_finite_are_named(model, evaluate, tmp_path):
+    _, config, params, tok, _ = model
+    minigpt.save_weights(tmp_path / "nan", config, {name: param * np.nan for name, param in params.items()})
+    tok.save(tmp_path / "nan" / "tokenizer.json")
+    (tmp_path / "h.jsonl").write_text('{"ctx": "The", "label": 1, "endings": ["a", "b", "c", "d"]}')
+    for what in (("--data", model[0] / "text.txt"), ("--hellaswag", tmp_path / "h.jsonl")):
+        code, out, err = evaluate("--weights", tmp_path / "nan", *what)
+        assert (code, out) == (1, "")
+        assert "NaN or infinite" in err
+
+
+def test_bytes_are_those_of_the_tokens_that_are_scored(model, evaluate, tmp_path):
+    folder, _, _, tok, _ = model
+    ids = np.array([*tok.encode("nation people"), *tok.encode(" the")], "<u2")
+    ids.tofile(tmp_path / "val.bin")
+    arguments = ("--weights", folder, "--data", tmp_path / "val.bin", "--data-format", "raw", "--json")
+    record = json.loads(evaluate(*arguments)[1])
+    size = len(tok.decode_bytes(ids[1:]))
+    bits = record["nats_per_token"] * (len(ids) - 1) / math.log(2) / size
+    assert record["bits_per_byte"] == pytest.approx(bits)
+
+
 def test_hellaswag_is_scored_and_written(model, evaluate, tmp_path):
     folder, *_ = model
     entry = {"ctx": "The nation", "label": 1, "endings": ["is", "is the people", "are", "nation"]}

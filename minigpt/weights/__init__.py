@@ -48,6 +48,8 @@ def save_weights(path, config, params, format="safetensors"):
         raise ConfigError(f"format must be one of {', '.join(FORMATS)}: found {format!r}")
     params = checked_params(config, params)
     path = as_path(path)
+    if not path.name:
+        raise CheckpointError(f"path must name a file or a folder of its own: found {str(path)!r}")
     try:
         FORMATS[format](path, config, params)
     except (OSError, ValueError) as reason:

@@ -36,11 +36,23 @@ WTE, HEAD = "wte.weight", "lm_head.weight"
 def open_hugging_face(path):
     """A Found of a folder, or of a file or an index of files in it, with the config.json beside."""
     if path.is_dir():
-        return Found(path, ours(path, open_folder(path)), config_words(path / CONFIG), path / CONFIG)
-    tensors = open_index(path) if path.name.endswith(".json") else open_safetensors(path)
-    beside = path.with_name(CONFIG)
-    words, source = (config_words(beside), beside) if beside.exists() else ({}, path)
-    return Found(path, ours(path, tensors), words, source)
+        tensors, beside = open_folder(path), path / CONFIG
+    else:
+        tensors = open_index(path) if path.name.endswith(".json") else open_safetensors(path)
+        beside = path.with_name(CONFIG)
+        if not beside.exists():
+            return Found(path, ours(path, tensors), {}, path)
+    words = config_words(beside)
+    refuse_lost_head(beside, tensors)
+    return Found(path, ours(path, tensors), words, beside)
+
+
+def refuse_lost_head(path, tensors):
+    """A CheckpointError if the configuration promises a head of its own, and there is none."""
+    heads = {HEAD, PREFIX + HEAD}
+    if read_words(path).get("tie_word_embeddings") is False and not heads & set(tensors):
+        found = f"tie_word_embeddings false and no {HEAD}"
+        refuse(path, f"GPT-2's head, which is {WTE} again", found, "the file is not whole, or no GPT-2")
 
 
 def open_folder(folder):
@@ -137,6 +149,8 @@ def save_folder(path, config, params):
 
     Each file is replaced in one step, config.json last.
     """
+    if (path / "state.json").exists():
+        refuse(path, "a folder for weights", "a checkpoint of a run", "it could not be resumed: name another")
     path.mkdir(parents=True, exist_ok=True)
     # transformers asks for this word; with a second one, safetensors would write them in any order
     write_tensors(path / TENSORS, params, {"format": "pt"})

@@ -1,6 +1,7 @@
 """diff, from files to a verdict."""
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,8 @@ def compare(command):
     mine = read_tensors(command.mine, command.shapes)
     if command.runs < 2:
         raise BadInput(f"--runs must be 2 or more: found {command.runs}")
+    if command.tolerance is not None and not 0 <= command.tolerance < math.inf:
+        raise BadInput(f"--tolerance must be a number from 0 on: found {command.tolerance}")
     if (ref / INPUTS).is_file():
         inputs = read_inputs(ref)
         layers = layers_of(Path(command.mine), inputs.sizes)

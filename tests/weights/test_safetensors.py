@@ -255,3 +255,25 @@ def test_only_what_is_asked_for_is_in_the_file(tmp_path):
     minigpt.save_weights(tmp_path, CONFIG, params_of())
     assert (tmp_path / "model.safetensors").read_bytes() == first
     assert open_safetensors(tmp_path / "model.safetensors").keys() == params_of().keys()
+
+
+def test_a_head_that_is_promised_and_absent_is_explained(tmp_path):
+    config = minigpt.GPTConfig(n_layer=1, n_head=1, n_embd=4, n_ctx=4, n_vocab=7)
+    minigpt.save_weights(tmp_path / "model", config, minigpt.init_params(config))
+    path = tmp_path / "model" / "config.json"
+    path.write_text(path.read_text().replace('"tie_word_embeddings": true', '"tie_word_embeddings": false'))
+    for name in ("", "model.safetensors"):
+        with pytest.raises(minigpt.CheckpointError, match="tie_word_embeddings false and no lm_head"):
+            minigpt.load_weights(tmp_path / "model" / name)
+
+
+def test_a_checkpoint_is_not_written_over(tmp_path):
+    config = minigpt.GPTConfig(n_layer=1, n_head=1, n_embd=4, n_ctx=4, n_vocab=7)
+    (tmp_path / "step").mkdir()
+    (tmp_path / "step" / "state.json").write_text("{}")
+    with pytest.raises(minigpt.CheckpointError, match="found a checkpoint of a run"):
+        minigpt.save_weights(tmp_path / "step", config, minigpt.init_params(config))
+    assert [path.name for path in (tmp_path / "step").iterdir()] == ["state.json"]
+    for path in ("", "/"):
+        with pytest.raises(minigpt.CheckpointError, match="path must name a file or a folder"):
+            minigpt.save_weights(path, config, minigpt.init_params(config))
