@@ -9,16 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from minigpt import kernels
 from minigpt.choice import Choice, Dice
 from minigpt.config import whole_between
 from minigpt.decode import Decoder
-from minigpt.door import dtype_of_params
-from minigpt.errors import CheckpointError, ConfigError, DataError
+from minigpt.errors import ConfigError, DataError
+from minigpt.model_files import load_model, tokenizer_of  # noqa: F401
 from minigpt.sample import continuation
-from minigpt.tokenizer import Tokenizer
-from minigpt.vocabularies import IN_A_FOLDER
-from minigpt.weights import load_weights
 
 INTERRUPTED = 130  # the exit code of a program that Ctrl-C ended
 CANDIDATES = 5  # shown by show_probs
@@ -29,10 +25,9 @@ class Writer:
 
     def __init__(self, command):
         self.command = command
-        self.config, self.params = load_weights(command.weights)
-        self.tokenizer = tokenizer_of(command.weights, command.tokenizer, self.config)
-        self.ops = kernels.table(command.ops, dtype_of_params(self.params), command.threads)
-        self.decoder = Decoder(self.config, self.ops, self.params)
+        model = load_model(command.weights, command.tokenizer, command.ops, command.threads)
+        self.config, self.tokenizer, self.ops = model.config, model.tokenizer, model.ops
+        self.decoder = Decoder(model.config, model.ops, model.params)
         self.choice = Choice(command.temperature, command.top_k, command.top_p, command.top_p_rule)
         whole_between("max_new_tokens", command.max_new_tokens, 0)
         whole_between("num_samples", command.num_samples, 1)
@@ -64,25 +59,6 @@ class Writer:
         likeliest = np.argsort(-probs, kind="stable")[:CANDIDATES].tolist()
         shown = likeliest if drawn.id in likeliest else [*likeliest, drawn.id]
         return [(id, self.tokenizer.decode([id]), float(probs[id])) for id in shown if probs[id] > 0]
-
-
-def tokenizer_of(weights, name, config):
-    """The tokenizer that was asked for, or that lies beside the weights, or GPT-2's where its size fits."""
-    if name == "gpt2":
-        tokenizer = Tokenizer.gpt2()
-    elif name:
-        tokenizer = Tokenizer.load(name)
-    else:
-        path = Path(weights)
-        folder = path if path.is_dir() else path.parent
-        beside = any((folder / file).is_file() for file in IN_A_FOLDER)
-        tokenizer = Tokenizer.load(folder) if beside else Tokenizer.gpt2()
-    if tokenizer.n_vocab != config.n_vocab:
-        raise CheckpointError(
-            f"{weights}: expected a tokenizer of {config.n_vocab} ids, as the model has, found one of "
-            f"{tokenizer.n_vocab}; name the right one by --tokenizer"
-        )
-    return tokenizer
 
 
 def write_sample(command):

@@ -1,0 +1,51 @@
+"""What a command needs to run a model: its weights, the tokenizer that fits them, the operations."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from minigpt import kernels
+from minigpt.arrays import Flat
+from minigpt.config import GPTConfig
+from minigpt.door import dtype_of_params
+from minigpt.errors import CheckpointError
+from minigpt.tokenizer import Tokenizer
+from minigpt.vocabularies import IN_A_FOLDER
+from minigpt.weights import load_weights
+
+
+class Model(NamedTuple):
+    """A model from files, ready to be run."""
+
+    config: GPTConfig
+    params: Flat
+    tokenizer: Tokenizer
+    ops: kernels.Table
+
+
+def load_model(weights, tokenizer=None, ops="fast", threads=None):
+    """The Model in a file or folder of weights; the arguments are the flags of these names.
+
+    Raises CheckpointError (weights that are damaged, a tokenizer that does not fit) and ConfigError.
+    """
+    config, params = load_weights(weights)
+    fitting = tokenizer_of(weights, tokenizer, config)
+    return Model(config, params, fitting, kernels.table(ops, dtype_of_params(params), threads))
+
+
+def tokenizer_of(weights, name, config):
+    """The tokenizer that was asked for, or that lies beside the weights, or GPT-2's where its size fits."""
+    if name == "gpt2":
+        tokenizer = Tokenizer.gpt2()
+    elif name:
+        tokenizer = Tokenizer.load(name)
+    else:
+        path = Path(weights)
+        folder = path if path.is_dir() else path.parent
+        beside = any((folder / file).is_file() for file in IN_A_FOLDER)
+        tokenizer = Tokenizer.load(folder) if beside else Tokenizer.gpt2()
+    if tokenizer.n_vocab != config.n_vocab:
+        raise CheckpointError(
+            f"{weights}: expected a tokenizer of {config.n_vocab} ids, as the model has, found one of "
+            f"{tokenizer.n_vocab}; name the right one by --tokenizer"
+        )
+    return tokenizer
