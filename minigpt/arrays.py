@@ -10,12 +10,12 @@ from minigpt.errors import ConfigError
 DTYPES = {"float32": np.float32, "float64": np.float64}
 
 
-def dtype_of(name):
-    """The NumPy type for "float32" or "float64" (a NumPy type or dtype is taken too), else a ConfigError."""
+def dtype_of(name, dtypes=DTYPES):
+    """The NumPy type by its name, by default "float32" or "float64", or by itself; else a ConfigError."""
     try:
-        return np.dtype(DTYPES[np.dtype(name).name])
+        return np.dtype(dtypes[np.dtype(name).name])
     except (KeyError, TypeError):
-        raise ConfigError(f"dtype must be one of {', '.join(DTYPES)}: found {name!r}") from None
+        raise ConfigError(f"dtype must be one of {', '.join(dtypes)}: found {name!r}") from None
 
 
 class Flat(Mapping):

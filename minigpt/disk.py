@@ -56,13 +56,20 @@ def write_json(path, value):
     path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
 
-def read_json(path):
-    """The JSON object in a file, or a CheckpointError that says why there is none."""
+def read_json(path, limit=None):
+    """The JSON object in a file of at most limit bytes, or a CheckpointError that says why there is none."""
     try:
+        size = path.stat().st_size
+        if limit is not None and size > limit:
+            raise CheckpointError(
+                f"{path}: expected at most {limit:,} bytes, found {size:,}; is it another file?"
+            )
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file") from None
     except (OSError, ValueError, RecursionError) as reason:
+        if isinstance(reason, CheckpointError):
+            raise
         raise CheckpointError(f"{path}: not readable as JSON: {reason}") from None
     if not isinstance(value, dict):
         raise CheckpointError(f"{path}: expected a JSON object, found {type(value).__name__}")

@@ -99,8 +99,8 @@ def in_range(name, ids, low, high):
         raise DataError(f"{name}{list(place)} is {ids[place]}: ids must be from {low} to {high - 1}")
 
 
-def checked_params(config, params):
-    """params, if it holds exactly the model's names and shapes, finite or not, in one number type."""
+def checked_params(config, params, dtypes=DTYPES):
+    """params, if it holds exactly the model's names and shapes, finite or not, in one of dtypes."""
     expected = param_shapes(checked_config(config))
     if not isinstance(params, Mapping):
         raise CheckpointError(f"params must map names to arrays: found {type(params).__name__}")
@@ -111,19 +111,19 @@ def checked_params(config, params):
     for name, shape in expected.items():
         if np.shape(params[name]) != shape:
             raise CheckpointError(f"params[{name!r}]: expected shape {shape}, found {np.shape(params[name])}")
-    dtype_of_params(params)
+    dtype_of_params(params, dtypes)
     return params
 
 
-def dtype_of_params(params):
-    """The one number type that all params have: "float32" or "float64"."""
-    dtypes = {str(getattr(param, "dtype", type(param).__name__)) for param in params.values()}
-    if len(dtypes) != 1 or not dtypes <= set(DTYPES):
+def dtype_of_params(params, dtypes=DTYPES):
+    """The name of the one number type that all params have, by default "float32" or "float64"."""
+    found = {str(getattr(param, "dtype", type(param).__name__)) for param in params.values()}
+    if len(found) != 1 or not found <= set(dtypes):
         raise CheckpointError(
-            f"params must all be {' or all '.join(DTYPES)}: found {', '.join(sorted(dtypes))}; "
+            f"params must all be {' or all '.join(dtypes)}: found {', '.join(sorted(found))}; "
             f"convert with array.astype"
         )
-    return dtypes.pop()
+    return found.pop()
 
 
 def flat_copy(config, params):

@@ -2,14 +2,14 @@
 
 from functools import partial
 
-from minigpt.arrays import Flat, dtype_of
+from minigpt.arrays import DTYPES, Flat, dtype_of
 from minigpt.disk import as_path
 from minigpt.door import checked_params
 from minigpt.errors import CheckpointError, ConfigError
 from minigpt.model import param_shapes
 from minigpt.weights import llmc
 from minigpt.weights.formats import open_weights
-from minigpt.weights.found import config_of, dtype_of_tensors
+from minigpt.weights.found import HALVES, config_of, dtype_of_tensors
 from minigpt.weights.hugging_face import hub_config, save_folder
 from minigpt.weights.npz import save_npz
 from minigpt.weights.safetensors_files import read_tensors, write_tensors
@@ -17,6 +17,7 @@ from minigpt.weights.stored import fill
 
 __all__ = ["FORMATS", "hub_config", "load_weights", "read_tensors", "save_weights", "write_tensors"]
 
+STORED = DTYPES | HALVES  # number types of weights in files; minigpt computes in those of DTYPES
 FORMATS = {
     "safetensors": save_folder,
     "llmc": llmc.save_llmc,
@@ -28,12 +29,13 @@ FORMATS = {
 def load_weights(path, dtype=None, n_head=None):
     """config and params from OpenAI's folder, safetensors, a model of llm.c, an .npz, a checkpoint of a run.
 
-    dtype: None keeps the numbers as they are; halves (float16, bfloat16) come as float32. n_head: for files
-    of tensors alone, of another width than GPT-2's own. Raises CheckpointError, also where there is nothing.
+    dtype: None keeps the numbers as they are, and halves (float16, bfloat16) come as float32; any of these
+    four rounds them to the nearest. n_head: for files of tensors alone, of another width than GPT-2's own.
+    Raises CheckpointError, also where there is nothing, or a number that dtype cannot hold.
     """
     found = open_weights(as_path(path))
     config = config_of(found, n_head)
-    params = Flat.zeros(param_shapes(config), dtype_of(dtype or dtype_of_tensors(found)))
+    params = Flat.zeros(param_shapes(config), dtype_of(dtype or dtype_of_tensors(found), STORED))
     for name, param in params.items():
         fill(param, found.tensors[name])
     return config, params
@@ -46,7 +48,7 @@ def save_weights(path, config, params, format="safetensors"):
     """
     if not isinstance(format, str) or format not in FORMATS:
         raise ConfigError(f"format must be one of {', '.join(FORMATS)}: found {format!r}")
-    params = checked_params(config, params)
+    params = checked_params(config, params, STORED)
     path = as_path(path)
     if not path.name:
         raise CheckpointError(f"path must name a file or a folder of its own: found {str(path)!r}")

@@ -19,8 +19,8 @@ class Convert:
     """Where to write: a folder for safetensors, a file for the others."""
     format: Literal["safetensors", "llmc", "llmc-bf16", "npz"]
     """safetensors (Hugging Face's folder), llmc (float32) or llmc-bf16 (a .bin of llm.c), npz (NumPy)."""
-    dtype: Literal["float32", "float64"] | None = None
-    """For safetensors and npz. None: as the source has it."""
+    dtype: Literal["float32", "float64", "float16", "bfloat16"] | None = None
+    """For safetensors and npz (not bfloat16). None: as the source has it, halves as float32."""
     n_head: int | None = None
     """Heads, for a source of tensors alone, of another width than GPT-2's own."""
 

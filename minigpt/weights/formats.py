@@ -44,11 +44,11 @@ def format_of(path):
             if index.exists() or not path.exists():
                 return OPENAI
             refuse(index, "the index of a tensor bundle beside its data", "no such file", "fetch it too")
+        return format_of_file(path)
     except (OSError, ValueError) as reason:
         if isinstance(reason, CheckpointError):
             raise
         raise CheckpointError(f"{path}: not readable: {reason}") from None
-    return format_of_file(path)
 
 
 def format_of_folder(path):

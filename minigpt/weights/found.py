@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import ml_dtypes
 import numpy as np
 
 from minigpt.config import GPTConfig, whole_between
@@ -15,7 +16,7 @@ from minigpt.weights.stored import Stored, refuse
 
 # Radford et al. 2019, table 2; head counts from openai/gpt-2's hparams.json
 HEADS = {768: 12, 1024: 16, 1280: 20, 1600: 25}
-HALVES = ("float16", "bfloat16")
+HALVES = {"float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
 LAYER = re.compile(r"h\.(\d{1,5})\.")
 
 

@@ -7,7 +7,7 @@ from minigpt.disk import read_json, write_json
 from minigpt.ops.layernorm import EPS
 from minigpt.weights.found import Found
 from minigpt.weights.safetensors_files import open_safetensors, write_tensors
-from minigpt.weights.stored import refuse, same
+from minigpt.weights.stored import LIST_ROOM, refuse, same
 from minigpt.weights.whole import written_whole
 
 CONFIG, TENSORS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
@@ -27,7 +27,6 @@ MEANT = {
     "scale_attn_by_inverse_layer_idx": (False,),
     "add_cross_attention": (False,),
 }
-WORDS_LIMIT = 2**21  # bytes of JSON; the index of 10,000 tensors has half of it
 PREFIX = "transformer."
 MASK = re.compile(r"h\.\d+\.attn\.(bias|masked_bias)")
 WTE, HEAD = "wte.weight", "lm_head.weight"
@@ -134,10 +133,8 @@ def config_words(path):
 
 
 def read_words(path):
-    """The JSON object in a file, which takes far more room as Python's objects."""
-    if path.is_file() and path.stat().st_size > WORDS_LIMIT:
-        refuse(path, f"at most {WORDS_LIMIT:,} bytes", f"{path.stat().st_size:,}", "is it another file?")
-    return read_json(path)
+    """The JSON object in a file that describes weights."""
+    return read_json(path, LIST_ROOM)
 
 
 def int_or_0(value):

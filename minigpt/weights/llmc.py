@@ -10,7 +10,7 @@ from minigpt.config import GPTConfig
 from minigpt.errors import CheckpointError, ConfigError
 from minigpt.model import param_shapes
 from minigpt.weights.found import Found
-from minigpt.weights.stored import PIECE, MappedFile, Stored, check_room, refuse
+from minigpt.weights.stored import PIECE, MappedFile, Stored, check_room, converted, refuse
 from minigpt.weights.whole import written_whole
 
 MAGIC = 20240326
@@ -117,15 +117,15 @@ def save_llmc(path, config, params, version=FLOAT32):
         file.write(header.tobytes())
         for name in names(config):
             param = params[name]
-            write_rows(file, param.T if is_turned(name, param.shape) else param, DTYPES[version])
+            turned = param.T if is_turned(name, param.shape) else param
+            write_rows(file, f"{path}: {name}", turned, DTYPES[version])
             if name == "wte.weight":
                 file.write(bytes(padding_bytes(config, rows, DTYPES[version])))
 
 
-def write_rows(file, array, dtype):
+def write_rows(file, where, array, dtype):
     """Write an array in C's order, about a megabyte at a time."""
     step = max(1, PIECE // (array[:1].size * dtype.itemsize))
     for first in range(0, len(array), step):
-        part = np.ascontiguousarray(array[first : first + step], np.float32)
-        with np.errstate(invalid="ignore"):  # NaN stays NaN
-            file.write(part.astype(dtype).tobytes())
+        part = converted(where, array[first : first + step], np.dtype(np.float32))
+        file.write(converted(where, part, dtype).tobytes())

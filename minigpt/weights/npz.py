@@ -12,15 +12,13 @@ import numpy as np
 
 from minigpt.errors import CheckpointError
 from minigpt.weights.found import Found
-from minigpt.weights.stored import AGAIN, Checksum, MappedFile, Stored, read, refuse
+from minigpt.weights.stored import AGAIN, LIST_ROOM, LIST_SHARE, Checksum, MappedFile, Stored, read, refuse
 from minigpt.weights.strangers import PICKLE
 from minigpt.weights.whole import written_whole
 
 HEADS = "n_head"
 LOCAL = struct.Struct("<4s22xHH")  # a member's own header in a zip file: signature, lengths of name and extra
 LOCAL_MAGIC = b"PK\x03\x04"
-DIRECTORY_LIMIT = 2**20  # bytes of a list of members that are read at once; gpt2-xl's has 60,000
-DIRECTORY_SHARE = 16
 HEADER_LIMIT = 10_000  # bytes of an array's own header
 READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
@@ -48,6 +46,8 @@ def open_members(path):
         refuse(path, "a whole .npz file", f"damage ({reason})", AGAIN)
     if any(member.filename.endswith("data.pkl") for member in members):
         refuse(path, "weights", *PICKLE)
+    for member in members:
+        refuse_packed(path, member)
     if sum(member.file_size for member in members) > file.size:
         refuse(path, f"members that fit into {file.size:,} bytes", "more", AGAIN)
     tensors = {}
@@ -70,7 +70,7 @@ class Frugal(io.RawIOBase):
         """The next bytes."""
         left = self.file.size - self.at
         size = left if size is None or size < 0 else min(size, max(left, 0))
-        if size > max(DIRECTORY_LIMIT, self.file.size // DIRECTORY_SHARE):
+        if size > max(LIST_ROOM, self.file.size // LIST_SHARE):
             refuse(self.file.path, "a list of arrays", f"one of {size:,} bytes", AGAIN)
         self.at += size
         return self.file.content[self.at - size : self.at].tobytes()
@@ -92,12 +92,17 @@ class Frugal(io.RawIOBase):
         return True
 
 
+def refuse_packed(path, member):
+    """A CheckpointError if a member does not lie in the archive as it is."""
+    if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1:
+        where = f"{path}: {member.filename.removesuffix('.npy')}"
+        found = "an encrypted one" if member.flag_bits & 1 else "a compressed one"
+        refuse(where, "an array as np.savez writes it", found, "np.load it and np.savez it again")
+
+
 def stored(file, name, member):
     """The Stored of a member that is the file of an array."""
     where = f"{file.path}: {name}"
-    if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1:
-        found = "an encrypted one" if member.flag_bits & 1 else "a compressed one"
-        refuse(where, "an array as np.savez writes it", found, "np.load it and np.savez it again")
     start = data_start(file, member)
     stop = start + member.file_size
     if start < 0 or stop > file.size:
@@ -137,5 +142,7 @@ def read_array_header(where, head):
 
 def save_npz(path, config, params):
     """Write params and n_head; np.load(path)["wte.weight"] is an array again."""
+    if any(param.dtype.name == "bfloat16" for param in params.values()):
+        refuse(path, "NumPy's own number types", "bfloat16", "write float32, or safetensors")
     with written_whole(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, **{HEADS: np.int64(config.n_head)}, **params)

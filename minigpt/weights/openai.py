@@ -6,6 +6,7 @@ from minigpt.config import GPTConfig
 from minigpt.disk import read_json
 from minigpt.errors import CheckpointError
 from minigpt.weights.found import Found
+from minigpt.weights.stored import LIST_ROOM
 from minigpt.weights.tensor_bundle import index_of, open_bundle
 
 NAME = re.compile(r"model/(?:h(?P<layer>\d+)/)?(?P<part>[a-z_0-9/]+?)(?:/(?P<kind>[gbw]))?")
@@ -42,7 +43,7 @@ def without_first_axis(stored):
 
 def checked_hparams(path):
     """GPTConfig's fields, which have OpenAI's names."""
-    words = read_json(path)
+    words = read_json(path, LIST_ROOM)
     fields = GPTConfig.__dataclass_fields__
     if missing := [field for field in fields if field not in words]:
         raise CheckpointError(f"{path}: expected {', '.join(fields)}, found no {missing[0]}; fetch it again")

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from minigpt.errors import CheckpointError
-from minigpt.weights.stored import AGAIN, MappedFile, Stored, check_room, read, refuse
+from minigpt.weights.stored import AGAIN, LIST_ROOM, LIST_SHARE, MappedFile, Stored, check_room, read, refuse
 from minigpt.weights.strangers import refuse_damaged
 from minigpt.weights.whole import written_whole
 
@@ -25,8 +25,6 @@ DTYPES = {
 }  # fmt: skip
 LENGTH = 8  # bytes of the length of the header
 METADATA = "__metadata__"
-HEADER_ROOM = 2**20  # a header may always be so long; gpt2-xl's has 75,000 bytes
-HEADER_SHARE = 16  # a longer one only this often within the file: as Python's objects it takes far more room
 DIMENSIONS = 32
 
 
@@ -52,7 +50,7 @@ def read_header(file):
     if file.content[LENGTH : LENGTH + 1].tobytes() != b"{":
         refuse_damaged(file, "a safetensors file", "no header of JSON")
     length = int.from_bytes(file.content[:LENGTH].tobytes(), "little")
-    if length > max(HEADER_ROOM, file.size // HEADER_SHARE):
+    if length > max(LIST_ROOM, file.size // LIST_SHARE):
         refuse(file.path, "a safetensors file", f"a header of {length:,} bytes in {file.size:,}", AGAIN)
     if length > file.size - LENGTH:
         check_room(file, f"a header of {length:,}, and tensors", LENGTH + length)

@@ -8,16 +8,25 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import ml_dtypes
 import numpy as np
 
 from minigpt.errors import CheckpointError
 
 PIECE = 2**20  # bytes that are looked at together; a multiple of the page
+# bytes of what lists arrays, and as Python's objects takes 25 times as much: it may always be so long (the
+# longest of gpt2-xl has 75,000), or else so often within its file, and memory stays below twice the file
+
+LIST_ROOM, LIST_SHARE = 2**18, 16
 AGAIN = "it was cut off or damaged: fetch it, or make it, again"
 
 
 class MappedFile:
-    """A file as an array of bytes that the system reads when they are looked at."""
+    """A file as an array of bytes that the system reads when they are looked at.
+
+    To look at bytes that are gone from the file since it was opened ends the process with SIGBUS, as with
+    every mapped file: refuse_cut(), asked before each piece, leaves no more than a moment for that.
+    """
 
     def __init__(self, path):
         self.path = Path(path)
@@ -27,6 +36,11 @@ class MappedFile:
                 refuse(path, "weights", "an empty file", AGAIN)
             self._map = mmap.mmap(file.fileno(), self.size, access=mmap.ACCESS_READ)
         self.content = np.frombuffer(self._map, np.uint8)
+
+    def refuse_cut(self):
+        """Raise CheckpointError if the file has become shorter."""
+        if (size := self._map.size()) < self.size:
+            refuse(self.path, f"{self.size:,} bytes, as at first", f"{size:,}", "something cut it off")
 
     def release(self, start, stop):
         """Give back the memory of pages before stop; looked at again, they are read again."""
@@ -85,6 +99,7 @@ def rows(stored, step=None):
     for first in range(0, shape[0], step):
         last = min(shape[0], first + step)
         start, stop = stored.offset + first * row_bytes, stored.offset + last * row_bytes
+        stored.file.refuse_cut()
         content = stored.file.content[start:stop]
         if stored.checksum:
             value = stored.checksum.update(content, value)
@@ -104,8 +119,22 @@ def fill(out, stored):
     target = out.T if stored.transposed else out
     target = target.reshape(stored.shape or (1,))
     for first, part in rows(stored):
-        with np.errstate(invalid="ignore"):  # NaN stays NaN
-            target[first : first + len(part)] = part
+        target[first : first + len(part)] = converted(f"{stored.file.path}: {stored.name}", part, out.dtype)
+
+
+def converted(where, numbers, dtype):
+    """numbers in another type, rounded to the nearest. Raises CheckpointError on one that it cannot hold.
+
+    Infinities and NaN stay what they are.
+    """
+    if np.can_cast(numbers.dtype, dtype):
+        return numbers
+    with np.errstate(over="ignore", invalid="ignore"):
+        rounded = numbers.astype(dtype)
+    if (lost := np.isfinite(numbers) & ~np.isfinite(rounded)).any():
+        found, largest = numbers[lost][0], float(ml_dtypes.finfo(dtype).max)
+        refuse(where, f"numbers within {dtype.name}'s {largest:.4g}", f"{found:.4g}", "take a wider type")
+    return rounded
 
 
 def read(stored):

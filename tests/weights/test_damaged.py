@@ -12,7 +12,7 @@ import minigpt
 from tests import fuzz_weights
 from tests.support import bundles
 
-NAMES = 20_000_000  # bytes that names alone may take, whatever the file's size
+NAMES = 20_000_000  # bytes that lists of names and places may take, whatever the file's size
 
 
 @pytest.mark.parametrize("name", fuzz_weights.FORMATS)
@@ -39,7 +39,9 @@ def test_the_fuzzer_notices_other_exceptions_memory_warnings_and_no_models(monke
 def many_entries():
     """An index of as many tensors without numbers as fit."""
     entry = bundles.message({1: 1, 2: bundles.field(2, b""), 6: struct.pack("<I", 1)})
-    return bundles.table({b"": bundles.field(1, 1)} | {b"%06x" % i: entry for i in range(20_000)})
+    return bundles.table(
+        {b"": bundles.field(1, 1)} | {b"%06x" % i: entry for i in range(66_000)}
+    )  # nearly 2**20 bytes
 
 
 def long_keys():
@@ -60,11 +62,19 @@ def archive_of_names(path):
             archive.writestr(f"{i:x}.npy", b"")
 
 
+def brackets(count):
+    """A safetensors file whose header is lists alone."""
+    header = b'{"a":[' + b"[]," * count + b"[]]}"
+    return len(header).to_bytes(8, "little") + header
+
+
 HARMFUL = {
+    "brackets.safetensors": lambda: brackets(87_000),  # as long as any header may be
+    "brackets.safetensors.index.json": lambda: brackets(87_000)[8:],
     "many.index": many_entries,
     "long.index": long_keys,
-    "nested.safetensors": lambda: header_of([[[[]]]] * 100, 5_000),
-    "entries.safetensors": lambda: header_of({"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}, 150_000),
+    "nested.safetensors": lambda: header_of([[[[]]]] * 100, 250),
+    "entries.safetensors": lambda: header_of({"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}, 4_500),
     "huge.safetensors": lambda: header_of({"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]}, 1),
 }  # fmt: skip
 

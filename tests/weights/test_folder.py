@@ -1,6 +1,8 @@
 """The folder of save_weights: exact round trips, and plain words about every kind of damage."""
 
 import json
+import os
+import sys
 
 import numpy as np
 import pytest
@@ -39,6 +41,48 @@ def test_weights_are_rounded_when_asked(tmp_path):
     minigpt.save_weights(tmp_path, CONFIG, params)
     _, found = minigpt.load_weights(tmp_path, dtype="float32")
     assert found.buffer.tobytes() == params.buffer.astype(np.float32).tobytes()
+
+
+@pytest.mark.parametrize("half", ["float16", "bfloat16"])
+def test_halves_are_written_and_read_as_they_are(tmp_path, half):
+    params = minigpt.init_params(CONFIG, dtype="float64")
+    minigpt.save_weights(tmp_path / "wide", CONFIG, params)
+    _, halves = minigpt.load_weights(tmp_path / "wide", dtype=half)
+    assert halves.buffer.dtype == half
+    assert halves.buffer.tobytes() == params.buffer.astype(halves.buffer.dtype).tobytes()
+    minigpt.save_weights(tmp_path / "half", CONFIG, halves)
+    assert minigpt.load_weights(tmp_path / "half", dtype=half)[1].buffer.tobytes() == halves.buffer.tobytes()
+    found = minigpt.load_weights(tmp_path / "half")[1].buffer
+    assert found.dtype == np.float32
+    assert np.array_equal(found, halves.buffer)
+
+
+@pytest.mark.parametrize(("dtype", "number"), [("float16", 7e4), ("bfloat16", 3.4e38), ("float32", -1e39)])
+def test_a_number_too_large_for_the_type_is_refused_by_name(tmp_path, dtype, number):
+    params = minigpt.init_params(CONFIG, dtype="float64")
+    params["ln_f.weight"][3] = number
+    minigpt.save_weights(tmp_path, CONFIG, params)
+    with pytest.raises(minigpt.CheckpointError, match=rf"ln_f\.weight: expected numbers within {dtype}'s"):
+        minigpt.load_weights(tmp_path, dtype=dtype)
+
+
+def test_a_file_cut_off_while_it_is_read_is_refused(tmp_path, monkeypatch):
+    minigpt.save_weights(tmp_path, CONFIG, minigpt.init_params(CONFIG))
+    path = tmp_path / "model.safetensors"
+
+    def cutting(found, n_head, config_of=minigpt.weights.config_of):
+        os.truncate(path, 4096)
+        return config_of(found, n_head)
+
+    monkeypatch.setattr(minigpt.weights, "config_of", cutting)
+    with pytest.raises(minigpt.CheckpointError, match=r"as at first, found 4,096; something cut it off"):
+        minigpt.load_weights(tmp_path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc")
+def test_a_file_that_opens_and_cannot_be_read_is_one_line():
+    with pytest.raises(minigpt.CheckpointError, match="/proc/self/mem: not readable"):
+        minigpt.load_weights("/proc/self/mem")
 
 
 def test_config_json_is_a_hub_gpt2(tmp_path):

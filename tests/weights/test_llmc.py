@@ -68,9 +68,14 @@ def test_bfloat16_is_the_nearest_and_of_two_the_even_one(tmp_path_factory, numbe
     params = minigpt.init_params(config)
     params.buffer[:] = number
     path = tmp_path_factory.getbasetemp() / "one.bin"
+    nearest = nearest_bfloat16(Fraction(float(np.float32(number))), negative=np.signbit(number))
+    if nearest & 0x7FFF == 0x7F80:  # infinity
+        with pytest.raises(minigpt.CheckpointError, match=r"wte.weight: .* within bfloat16's 3.39e\+38"):
+            minigpt.save_weights(path, config, params, format="llmc-bf16")
+        return
     minigpt.save_weights(path, config, params, format="llmc-bf16")
     found = int.from_bytes(path.read_bytes()[1024:1026], "little")
-    assert found == nearest_bfloat16(Fraction(float(np.float32(number))), negative=np.signbit(number))
+    assert found == nearest
 
 
 def nearest_bfloat16(exact, negative):
@@ -99,6 +104,15 @@ def test_what_is_not_finite_stays_so_in_bfloat16(tmp_path):
     found = minigpt.load_weights(tmp_path / "x.bin")[1]["ln_f.bias"][:4]
     assert np.isinf(found[:2]).all()
     assert np.isnan(found[2:]).all()
+
+
+@pytest.mark.parametrize(("format", "number"), [("llmc", 1e39), ("llmc-bf16", -3.4e38), ("llmc-bf16", 1e300)])
+def test_a_number_beyond_the_format_is_refused_by_name(tmp_path, format, number):
+    params = params_of("float64")
+    params["h.1.mlp.c_fc.weight"][7, 31] = number
+    with pytest.raises(minigpt.CheckpointError, match=r"h\.1\.mlp\.c_fc\.weight: expected numbers within"):
+        minigpt.save_weights(tmp_path / "x.bin", CONFIG, params, format=format)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

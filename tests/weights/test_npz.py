@@ -3,6 +3,7 @@
 import io
 import zipfile
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -98,12 +99,20 @@ def test_a_header_that_is_code_is_not_run(tmp_path):
         minigpt.load_weights(tmp_path / "x.npz")
 
 
-def test_compressed_archives_are_refused_by_name(tmp_path):
-    np.savez_compressed(tmp_path / "x.npz", **params_of())
+@pytest.mark.parametrize("change", [dict, lambda params: {"x": np.zeros(9_999)}])  # more numbers than bytes
+def test_compressed_archives_are_refused_by_name(tmp_path, change):
+    np.savez_compressed(tmp_path / "x.npz", **change(params_of()))
     with pytest.raises(
         minigpt.CheckpointError, match=r"found a compressed one; np\.load it and np\.savez it"
     ):
         minigpt.load_weights(tmp_path / "x.npz")
+
+
+def test_bfloat16_is_no_type_of_numpys_files(tmp_path):
+    halves = {name: param.astype(ml_dtypes.bfloat16) for name, param in params_of().items()}
+    with pytest.raises(minigpt.CheckpointError, match="found bfloat16; write float32, or safetensors"):
+        minigpt.save_weights(tmp_path / "x.npz", CONFIG, halves, format="npz")
+    assert not list(tmp_path.iterdir())
 
 
 def test_flipped_bits_and_cuts_are_found(tmp_path):

@@ -58,14 +58,14 @@ def test_what_the_library_writes_is_read_and_the_other_way_round(tmp_path_factor
 def test_halves_come_as_float32_unless_another_type_is_asked_for(tmp_path, half):
     halves = {name: array.astype(half) for name, array in params_of().items()}
     folder = folder_with(tmp_path, halves)
-    for dtype, expected in ((None, "float32"), ("float32", "float32"), ("float64", "float64")):
+    for dtype, expected in ((None, "float32"), ("float32", "float32"), ("float64", "float64"), (half, half)):
         _, params = minigpt.load_weights(folder, dtype)
         assert params.buffer.dtype == expected
         assert_is(params, {name: array.astype(expected) for name, array in halves.items()})
     mixed = halves | {"ln_f.bias": np.full(8, 0.1, np.float32)}  # layernorms kept in float32
     assert_is(minigpt.load_weights(folder_with(tmp_path, mixed))[1], mixed)
-    with pytest.raises(minigpt.ConfigError, match="dtype must be one of float32, float64: found 'float16'"):
-        minigpt.load_weights(folder, "float16")
+    with pytest.raises(minigpt.ConfigError, match="dtype must be one of float32, .*, bfloat16: found 'int8'"):
+        minigpt.load_weights(folder, "int8")
 
 
 def test_prefix_masks_and_a_tied_head_are_taken_off(tmp_path):
@@ -171,7 +171,7 @@ def spoiled(content, header=None, **changes):
         (lambda c: spoiled(c, b"[]"), "expected a safetensors file, found no header of JSON"),
         (lambda c: spoiled(c, b"{}"), "too many"),
         (lambda c: spoiled(c, b"{" * 900), "one not readable"),
-        (lambda c: spoiled(c, b'{"a":' * 90_000), "one not readable"),
+        (lambda c: spoiled(c, b'{"a":' * 50_000), "one not readable"),
         (lambda c: spoiled(c, b'{"a":' + b"9" * 5000 + b"}"), "one not readable"),
         (lambda c: spoiled(c, b'{"a":{},"a":{}}'), "a name stands there twice"),
         (lambda c: spoiled(c, b'{"\xff":{}}'), "one not readable"),
