@@ -31,6 +31,24 @@ def flush(path):
         os.close(descriptor)
 
 
+def lock_folder(folder, work, error):
+    """Keep other processes out of a folder until the returned descriptor is closed, or this process ends.
+
+    error: raised if one is in. File systems without locks go without.
+    """
+    import fcntl  # not on every system; the rest of this file is
+
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise error(f"{folder}: another {work} is writing here; wait for it, or end it") from None
+    except OSError:
+        pass
+    return lock
+
+
 def replace_file(path, content):
     """Put a file in place of what is there, in one step and only once the disk has it.
 

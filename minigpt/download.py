@@ -5,6 +5,7 @@ import json
 import math
 import os
 import shutil
+import urllib.parse
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -37,28 +38,48 @@ class Download:
 
     def run(self):
         """Fetch what is missing and say where it is; 75 if stopped by Ctrl-C. Raises CheckpointError."""
-        from minigpt.fetch import check_file, fetch
+        from minigpt.disk import lock_folder
         from minigpt.stop import RESUMABLE
 
         folder = Path(self.out or f"models/{self.model}-{self.from_}")
         wanted = FILES[self.from_](self.model, folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        missing = []
-        for file in wanted:
-            try:
-                check_file(file, file.path)
-            except CheckpointError:
-                missing.append(file)
-        check_room(missing)
+        make_folder(folder)
+        lock = lock_folder(folder, "minigpt download", CheckpointError)
         try:
-            for file in missing:
-                print(f"{file.path}: {fetch(file):,} bytes")
+            already = complete(wanted)
         except KeyboardInterrupt:
             print(f"{folder}: stopped; the same command goes on from here")
             return RESUMABLE
-        already = len(wanted) - len(missing)
+        finally:
+            os.close(lock)
         print(f"{folder}: complete" + (f", {already} of {len(wanted)} files were there" if already else ""))
         return 0
+
+
+def make_folder(folder):
+    """A folder to write to, or a CheckpointError that says why it cannot be one."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise CheckpointError(f"{folder}: expected a folder, found a file; give another --out") from None
+    except OSError as reason:
+        raise CheckpointError(f"{folder}: cannot be made: {reason.strerror}; give another --out") from None
+
+
+def complete(wanted):
+    """Fetch those of the files that are not there yet, and return how many were."""
+    from minigpt.fetch import check_file, fetch
+
+    missing = []
+    for file in wanted:
+        try:
+            check_file(file, file.path)
+        except CheckpointError:
+            missing.append(file)
+    check_room(missing)
+    for file in missing:
+        print(f"{file.path}: {fetch(file):,} bytes")
+    return len(wanted) - len(missing)
 
 
 def openai_files(model, folder):
@@ -100,8 +121,12 @@ FILES = {"openai": openai_files, "hub": hub_files}
 def endpoint(variable, default):
     """A mirror's address if the environment names one (HF_ENDPOINT is huggingface_hub's own variable)."""
     address = os.environ.get(variable) or default
-    if not address.startswith(("https://", "http://")):
-        raise CheckpointError(f"{variable}: expected an address that begins with https://, found {address!r}")
+    try:
+        parts = urllib.parse.urlsplit(address)
+    except ValueError:
+        parts = urllib.parse.SplitResult("", "", "", "", "")
+    if parts.scheme not in ("https", "http") or not parts.hostname:
+        raise CheckpointError(f"{variable}: expected an address such as https://a.host, found {address!r}")
     return address.rstrip("/")
 
 

@@ -100,6 +100,8 @@ class Redirects(urllib.request.HTTPRedirectHandler):
 
 def fetch(wanted):
     """Bring a file to wanted.path, and return its size. Raises CheckpointError if that cannot be done."""
+    if wanted.path.is_dir():
+        raise CheckpointError(f"{wanted.path}: expected a file or nothing, found a folder; move it away")
     part, best, failures, reached = Part(wanted.path), -1, 0, False
     bar = tqdm(total=wanted.size, unit="B", unit_scale=True, desc=wanted.path.name, disable=None)
     with bar:
@@ -139,7 +141,7 @@ def transfer(wanted, part, bar):
         total = check_answer(wanted, part, response, redirects)
         bar.total = total
         bar.update(part.size - bar.n)
-        with open(part.path, "ab") as file:
+        with appending(wanted, part, total) as file:
             while block := block_of(response):
                 if file.tell() == 0:
                     check_head(wanted, part, block)
@@ -147,6 +149,21 @@ def transfer(wanted, part, bar):
                 bar.update(len(block))
     if total is not None and part.size != total:
         raise Broken(f"it ended after {part.size:,} of {total:,} bytes")
+
+
+@contextlib.contextmanager
+def appending(wanted, part, total):
+    """The file of a part, to write on. Raises CheckpointError if the disk does not take it."""
+    try:
+        with open(part.path, "ab") as file:
+            yield file
+    except OSError as reason:
+        free = shutil.disk_usage(wanted.path.parent).free
+        missing = "unknown" if total is None else f"{total - part.size:,}"
+        raise CheckpointError(
+            f"{part.path}: not writable: {reason.strerror}; {missing} bytes are missing, the disk has {free:,}; "
+            "what has come is kept: make room and run this again"
+        ) from None
 
 
 def request_for(wanted, part):
@@ -188,8 +205,12 @@ def said(error):
 
 def asked_wait(error):
     """The seconds of Retry-After, up to a minute; 0 where it is missing or a date."""
-    asked = error.headers.get("Retry-After", "")
-    return min(60, int(asked)) if asked.isascii() and asked.isdigit() else 0
+    return min(60, whole_number(error.headers.get("Retry-After")) or 0)
+
+
+def whole_number(text):
+    """The number that up to 18 digits say, None for anything else."""
+    return int(text) if re.fullmatch("[0-9]{1,18}", text or "") else None
 
 
 def check_answer(wanted, part, response, redirects):
@@ -243,16 +264,13 @@ def version_of(headers):
 
 def length_of(headers):
     """The bytes that an answer promises, or None."""
-    length = headers.get("Content-Length", "")
-    return int(length) if length.isascii() and length.isdigit() else None
+    return whole_number(headers.get("Content-Length"))
 
 
 def content_range(headers):
     """(first byte, whole size) of an answer with a part: "bytes 7-99/100" -> (7, 100)."""
-    found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", headers.get("Content-Range", ""))
-    if not found:
-        return None, None
-    return int(found[1]), None if found[2] == "*" else int(found[2])
+    found = re.fullmatch(r"bytes ([0-9]+)-[0-9]+/([0-9]+|\*)", headers.get("Content-Range", ""))
+    return (whole_number(found[1]), whole_number(found[2])) if found else (None, None)
 
 
 def sha256_of(headers):

@@ -4,6 +4,10 @@ import contextlib
 import hashlib
 import http.server
 import json
+import os
+import re
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -14,6 +18,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save
 
 from minigpt import download, fetch
+from minigpt.disk import lock_folder
 from minigpt.download import Download
 from minigpt.errors import CheckpointError
 from minigpt.fetch import Wanted
@@ -370,6 +375,63 @@ def test_a_disk_without_room_is_known_before(server, wanted, monkeypatch):
         fetch.fetch(wanted)
 
 
+def test_a_disk_that_fills_on_the_way_keeps_what_has_come(server, wanted):
+    limited = (
+        "import resource, sys; from pathlib import Path; from minigpt.fetch import Wanted, fetch\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "fetch(Wanted(sys.argv[1], Path(sys.argv[2])))"
+    )
+    command = [sys.executable, "-c", limited, wanted.url, str(wanted.path)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert re.search(
+        r"CheckpointError: .*file\.part: not writable: .*; [0-9,]+ bytes are missing, the disk has",
+        ran.stderr,
+    ), ran.stderr
+    part = wanted.path.with_name("file.part").read_bytes()
+    assert 0 < len(part) <= 100_000
+    assert fetch.fetch(wanted) == len(CONTENT)
+    assert wanted.path.read_bytes() == CONTENT
+    assert ranges(server)[-1] == f"bytes={len(part)}-"
+
+
+def test_a_folder_in_the_files_place_is_left_alone(server, wanted):
+    wanted.path.mkdir()
+    with pytest.raises(CheckpointError, match="expected a file or nothing, found a folder; move it away"):
+        fetch.fetch(wanted)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("digits", ["9" * 5000, "\u0662", "-1", "1e3", ""])
+def test_numbers_in_headers_that_are_none_are_not_taken(server, wanted, digits):
+    assert fetch.whole_number(digits) is None
+    if digits.isascii():
+        server.script = [saying(503, Retry_After=digits), lambda handler: whole(handler, length=digits)]
+    assert fetch.fetch(wanted) == len(CONTENT)
+
+
+def test_two_downloads_into_one_folder_do_not_meet(openai, server, tmp_path):
+    lock = lock_folder(tmp_path, "minigpt download", CheckpointError)
+    with pytest.raises(CheckpointError, match="another minigpt download is writing here; wait for it"):
+        Download("gpt2-medium", out=str(tmp_path)).run()
+    assert server.requests == []
+    os.close(lock)
+    assert Download("gpt2-medium", out=str(tmp_path)).run() == 0
+
+
+def test_a_file_in_the_folders_place_is_left_alone(openai, tmp_path):
+    (tmp_path / "file").write_text("kept")
+    for out in ("file", "file/in/it"):
+        with pytest.raises(CheckpointError, match="give another --out"):
+            Download("gpt2-medium", out=str(tmp_path / out)).run()
+
+
+@pytest.mark.parametrize("address", ["http://[", "http://", "https:///x", "//host", "ftp://host", "http:"])
+def test_a_mirror_that_is_no_address_is_named(monkeypatch, tmp_path, address):
+    monkeypatch.setenv("HF_ENDPOINT", address)
+    with pytest.raises(CheckpointError, match="HF_ENDPOINT: expected an address such as"):
+        Download("gpt2", "hub", out=str(tmp_path)).run()
+
+
 def test_https_is_not_left():
     request = fetch.urllib.request.Request("https://a.example/file")
     with pytest.raises(CheckpointError, match="not https"):
@@ -470,7 +532,9 @@ def test_addresses_of_the_true_release(monkeypatch, tmp_path):
     for variable in ("MINIGPT_OPENAI_ENDPOINT", "HF_ENDPOINT"):
         monkeypatch.delenv(variable, raising=False)
     first = download.openai_files("gpt2-large", tmp_path)[-1]
-    assert first.url.startswith("https://openaipublic.blob.core.windows.net/gpt-2/models/774M/model.ckpt.data")
+    assert first.url.startswith(
+        "https://openaipublic.blob.core.windows.net/gpt-2/models/774M/model.ckpt.data"
+    )
     assert download.hub_files("gpt2", tmp_path)[-1].url == (
         "https://huggingface.co/openai-community/gpt2/resolve/main/model.safetensors"
     )

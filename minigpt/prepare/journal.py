@@ -1,11 +1,11 @@
 """How far an output is, on the disk: never ahead of the tokens it speaks of."""
 
 import dataclasses
-import fcntl
 import json
 import os
 import re
 
+from minigpt.disk import lock_folder
 from minigpt.errors import DataError
 from minigpt.prepare import sealed
 
@@ -44,9 +44,8 @@ def open_folder(folder, may_hold=""):
     if not folder.is_dir() and os.path.lexists(folder):
         raise DataError(f"{folder}: expected a folder to write, found a file; give another --out")
     folder.mkdir(parents=True, exist_ok=True)
-    lock = os.open(folder, os.O_RDONLY)
+    lock = lock_folder(folder, "minigpt data", DataError)
     try:
-        lock_folder(lock, folder)
         refuse_foreign(folder, may_hold)
         for path in folder.iterdir():
             if re.fullmatch(LEFT_BEHIND, path.name):
@@ -68,16 +67,6 @@ def refuse_foreign(folder, may_hold):
             f"{folder}: expected an empty folder or an output of minigpt data, found {shown}; "
             "nothing is overwritten: give another --out"
         )
-
-
-def lock_folder(lock, folder):
-    """DataError if another process holds the folder. File systems without locks go without."""
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise DataError(f"{folder}: another minigpt data is writing here; wait for it, or end it") from None
-    except OSError:
-        pass
 
 
 def save(folder, settings, state):
