@@ -159,9 +159,9 @@ def appending(wanted, part, total):
             yield file
     except OSError as reason:
         free = shutil.disk_usage(wanted.path.parent).free
-        missing = "unknown" if total is None else f"{total - part.size:,}"
+        left = "unknown" if total is None else f"{total - part.size:,}"
         raise CheckpointError(
-            f"{part.path}: not writable: {reason.strerror}; {missing} bytes are missing, the disk has {free:,}; "
+            f"{part.path}: not writable: {reason.strerror}; {left} bytes are missing, the disk has {free:,}; "
             "what has come is kept: make room and run this again"
         ) from None
 

@@ -44,11 +44,11 @@ def format_of(path):
             if index.exists() or not path.exists():
                 return OPENAI
             refuse(index, "the index of a tensor bundle beside its data", "no such file", "fetch it too")
-        return format_of_file(path)
     except (OSError, ValueError) as reason:
         if isinstance(reason, CheckpointError):
             raise
         raise CheckpointError(f"{path}: not readable: {reason}") from None
+    return format_of_file(path)
 
 
 def format_of_folder(path):
@@ -97,10 +97,13 @@ def format_of_file(path):
 def ends(path):
     """(first bytes, last bytes, size) of a file."""
     with opened(Path(path)) as file:
-        head = file.read(HEAD)
-        size = file.seek(0, 2)
-        file.seek(max(0, size - HEAD))
-        return head, file.read(HEAD), size
+        try:
+            head = file.read(HEAD)
+            size = file.seek(0, 2)
+            file.seek(max(0, size - HEAD))
+            return head, file.read(HEAD), size
+        except OSError as reason:
+            raise CheckpointError(f"{path}: not readable: {reason}") from None
 
 
 def magic_of(head):

@@ -109,9 +109,6 @@ def stored(file, name, member):
         refuse(where, f"its {member.file_size:,} bytes within the file", "its end beyond it", AGAIN)
     head = io.BytesIO(file.content[start : min(stop, start + HEADER_LIMIT)].tobytes())
     shape, fortran, dtype = read_array_header(where, head)
-    if dtype.hasobject or dtype.kind not in "fiub":
-        pickled = ", which is a pickle and can run code" if dtype.hasobject else ""
-        refuse(where, "plain numbers", f"{dtype}{pickled}", "save float32 arrays")
     offset = start + head.tell()
     if stop - offset != math.prod(shape) * dtype.itemsize:
         refuse(where, f"as many bytes as {dtype} of shape {shape}", f"{stop - offset:,}", AGAIN)
@@ -130,13 +127,19 @@ def data_start(file, member):
 
 
 def read_array_header(where, head):
-    """(shape, whether in Fortran's order, dtype) of an .npy file's beginning."""
+    """(shape, whether in Fortran's order, dtype) of an .npy file's beginning. Raises CheckpointError."""
     # NumPy's parser of headers lets through what its tokenizer raises, and warns of those of Python 2
+    found = None
     with contextlib.suppress(Exception), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         shape, fortran, dtype = READERS[np.lib.format.read_magic(head)](head)
         if all(type(size) is int and size >= 0 for size in shape) and len(shape) <= 64:
-            return shape, fortran, dtype
+            found = shape, fortran, dtype
+    if found and dtype.kind in "fiub":
+        return found
+    if found:
+        pickled = ", which is a pickle and can run code" if dtype.hasobject else ""
+        refuse(where, "plain numbers", f"{dtype}{pickled}", "save float32 arrays")
     refuse(where, "the header of an .npy file", "one that is not readable", AGAIN)
 
 
