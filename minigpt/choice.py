@@ -11,7 +11,7 @@ COLDEST = 1e-100  # colder is no different, but would divide beyond the largest 
 
 
 class Dice:
-    """Uniform numbers in [0, 1) from a seed: PCG64's bits, the same on every platform and version."""
+    """Uniform numbers in [0, 1) from a seed: PCG64's bits, exactly the same on every platform and version."""
 
     def __init__(self, seed):
         self._bits = np.random.PCG64(seed)
@@ -22,13 +22,15 @@ class Dice:
 
 
 class Choice:
-    """How tokens are chosen; checked once, for all of them."""
+    """How tokens are chosen; checked once, for all of them. Raises ConfigError."""
 
     def __init__(self, temperature=0.0, top_k=None, top_p=None, top_p_rule="smallest"):
         self.temperature = number_between("temperature", temperature, 0, float("inf"))
-        self.top_k = whole_between("top_k", top_k or 0, 0)
+        self.top_k = 0 if top_k is None else whole_between("top_k", top_k, 0)
         self.top_p = 1.0 if top_p is None else number_between("top_p", top_p, 0, 1, closed=True)
         self.top_p_rule = top_p_rule
+        if self.top_p == 0:
+            raise ConfigError("top_p must be above 0 and at most 1: found 0, which no token is in")
         if top_p_rule not in TOP_P_RULES:
             raise ConfigError(f"top_p_rule must be one of {', '.join(TOP_P_RULES)}: found {top_p_rule!r}")
 
@@ -45,12 +47,14 @@ class Choice:
         return int(np.searchsorted(reached / reached[-1], dice.roll(), side="right"))
 
     def probs(self, logits):
-        """The distribution that is drawn from, in float64; at temperature 0, the model's own.
+        """The distribution that is drawn from, in float64; at temperature 0, where none is, the model's own.
 
         logits (V) -> probs (V)
         """
         logits = logits.astype(np.float64)
-        scaled = (logits - logits.max()) / max(self.temperature or 1.0, COLDEST)  # (V), the likeliest at 0
+        if self.temperature == 0:
+            return softmax(logits)
+        scaled = (logits - logits.max()) / max(self.temperature, COLDEST)  # (V), the likeliest at 0
         if 0 < self.top_k < len(scaled):
             kth = np.partition(scaled, -self.top_k)[-self.top_k]
             scaled = np.where(scaled < kth, -np.inf, scaled)
@@ -60,14 +64,18 @@ class Choice:
     def nucleus(self, probs):
         """The likeliest tokens that reach top_p together (Holtzman et al. 2019, arXiv:1904.09751).
 
+        By OpenAI's rule (openai/gpt-2, src/sample.py) those that stay within it, and all that tie with the
+        last of them.
+
         probs (V) -> probs (V)
         """
         order = np.argsort(-probs, kind="stable")  # (V)
         reached = np.cumsum(probs[order])  # (V)
         if self.top_p_rule == "openai":
-            count = max(1, int((reached <= self.top_p).sum()))
+            last = max(1, int((reached <= self.top_p).sum())) - 1
+            kept = np.where(probs < probs[order[last]], 0, probs)  # (V)
         else:
             count = int((reached < self.top_p).sum()) + 1
-        kept = np.zeros_like(probs)
-        kept[order[:count]] = probs[order[:count]]
+            kept = np.zeros_like(probs)  # (V)
+            kept[order[:count]] = probs[order[:count]]
         return kept / kept.sum()

@@ -15,6 +15,8 @@ from minigpt.ops.attention import merge_heads, softmax, split_heads
 class Cache:
     """Room for the keys and values of B sequences of up to n_ctx tokens, 2 L B n_ctx C numbers in all.
 
+    What stands behind `length` is read by nobody: to take a smaller length is to forget what came later.
+
     pads: how many places before each sequence's first token are empty, so that sequences of unequal lengths
     end at the same place. Nobody looks there, and positions count from the first token.
     """
@@ -24,6 +26,11 @@ class Cache:
         self.keys, self.values = np.empty((2, config.n_layer, B, H, N, D), dtype)  # (L, B, H, N, D) each
         self.pads = np.array(pads)  # (B)
         self.length = 0  # places filled so far, pads among them
+
+    @property
+    def nbytes(self):
+        """Bytes of all keys and values, from the beginning on: the cache never grows."""
+        return self.keys.nbytes + self.values.nbytes
 
     def positions(self, T):
         """Where the next T places stand in their sequences; pads, which nobody sees, at 0.

@@ -37,9 +37,12 @@ def generate(
 
     temperature: 0 takes the likeliest token; otherwise logits are divided by it. top_k: keep the k
     likeliest (ties at the k-th are kept; None or 0 keeps all). top_p: then keep the likeliest tokens that
-    reach this probability together: the smallest such set, or by top_p_rule="openai" without the token
-    that crosses it. stop: ids after which to end, the stop id included. Equal seeds give equal ids, on
-    every platform.
+    reach this probability together (above 0, at most 1): the smallest such set, or by top_p_rule="openai"
+    without the token that crosses it. stop: ids after which to end, the stop id included.
+
+    Equal seeds roll the same dice on every platform, to the last bit. The model's scores are the same only
+    within rounding (other processors, other numbers of threads, a batch): two runs of one seed may part
+    where two tokens are so nearly equal, or a roll falls so near to the border of two, that rounding decides.
 
     The model sees up to n_ctx tokens. When there are more, the oldest drop out, `slide` at a time: with 1 it
     always sees the last n_ctx, but reads them all anew for every token; with more it does so every `slide`
@@ -67,8 +70,9 @@ def generate_batch(
 ):
     """generate for several prompts at once, of any lengths: a list of new ids for each.
 
-    Prompt i has the seed seed + i: the ids are those that it gets alone with this seed, but where two
-    tokens are so nearly equal that rounding decides.
+    Prompt i has the seed seed + i and rolls the dice that it rolls alone. Its scores in a batch differ from
+    those alone by rounding, so its ids may too, where rounding decides: at temperature 0 if two tokens are
+    equal within it, else if a roll falls within it of the border between two.
     """
     table = kernels.table(ops, dtype_of_params(checked_params(config, params)))
     if isinstance(prompts, (str, bytes)) or not hasattr(prompts, "__iter__"):
@@ -80,8 +84,11 @@ def generate_batch(
     seed = whole_between("seed", seed, 0, 2**63)
     choice, dice = Choice(temperature, top_k, top_p, top_p_rule), [Dice(seed + i) for i in range(len(rows))]
     found = [[] for _ in rows]
+    if not rows or max_new_tokens == 0:
+        return found
+    decoder = Decoder(config, table, params)
     with table.session():
-        for drawn in draws(Decoder(config, table, params), rows, max_new_tokens, choice, dice, stop, slide):
+        for drawn in draws(decoder, begin(decoder, rows, slide), max_new_tokens, choice, dice, stop):
             for ids, one in zip(found, drawn, strict=True):
                 ids += [one.id] if one else []
     return found
@@ -89,33 +96,65 @@ def generate_batch(
 
 def continuation(decoder, ids, max_new_tokens, choice, dice, stop=(), slide=1):
     """Yield one Drawn after another for one prompt."""
-    for (drawn,) in draws(decoder, [ids], max_new_tokens, choice, [dice], stop, slide):
+    for (drawn,) in draws(decoder, begin(decoder, [ids], slide), max_new_tokens, choice, [dice], stop):
         yield drawn
 
 
-def draws(decoder, prompts, max_new_tokens, choice, dice, stop, slide):
-    """Yield for each new place a list: a Drawn for each prompt, None for those that have met a stop id.
+class Begun(NamedTuple):
+    """Prompts that have been read: what any number of continuations start from, one after the other."""
 
-    Rows of unequal lengths stand flush right in one batch, behind pads that nobody sees.
-    """
-    n_ctx, n_vocab = decoder.config.n_ctx, decoder.config.n_vocab
-    rows = [list(prompt) or [n_vocab - 1] for prompt in prompts]
-    ended, starts = [False] * len(rows), None
-    for _ in range(max_new_tokens if rows else 0):
-        before, starts = starts, [window_start(len(row), n_ctx, slide) for row in rows]
-        if starts == before:
-            tokens = np.array([row[-1:] for row in rows])  # (B, 1)
-        else:  # at the beginning, or when tokens drop out: every position is another then
-            tokens, pads = flush_right([row[start:] for row, start in zip(rows, starts, strict=True)])
-            cache = Cache(decoder.config, decoder.params["wte.weight"].dtype, pads)
+    rows: list  # B lists of ids
+    slide: int
+    cache: Cache
+    length: int  # of the cache, when it held the prompts and nothing else
+    logits: np.ndarray  # (B, V), of what follows each
+
+
+def begin(decoder, prompts, slide=1):
+    """Read all prompts in one pass. An empty one is <|endoftext|>."""
+    rows = [list(prompt) or [decoder.config.n_vocab - 1] for prompt in prompts]
+    cache, logits = read_windows(decoder, rows, window_starts(rows, decoder.config.n_ctx, slide))
+    return Begun(rows, slide, cache, cache.length, logits)
+
+
+def draws(decoder, begun, max_new_tokens, choice, dice, stop=()):
+    """Yield for each new place a list: a Drawn for each prompt, None for those that have met a stop id."""
+    rows, cache, logits = [list(row) for row in begun.rows], begun.cache, begun.logits
+    cache.length = begun.length  # what an earlier continuation has read is forgotten
+    n_ctx, slide = decoder.config.n_ctx, begun.slide
+    starts, ended = window_starts(rows, n_ctx, slide), [False] * len(rows)
+    for turn in range(max_new_tokens):
+        if turn:
+            before, starts = starts, window_starts(rows, n_ctx, slide)
+            if starts == before:
+                logits = decoder.read(cache, np.array([row[-1:] for row in rows]))  # (B, V)
+            else:  # tokens drop out: every position is another then
+                cache, logits = read_windows(decoder, rows, starts)
         drawn = []
-        for i, logits in enumerate(decoder.read(cache, tokens)):
-            drawn.append(None if ended[i] else Drawn(choice.draw(logits, dice[i]), logits))
+        for i, scores in enumerate(logits):
+            drawn.append(None if ended[i] else Drawn(choice.draw(scores, dice[i]), scores))
             rows[i].append(rows[i][-1] if ended[i] else drawn[i].id)
             ended[i] = ended[i] or drawn[i].id in stop
         yield drawn
         if all(ended):
             return
+
+
+def read_windows(decoder, rows, starts):
+    """Read each row from where its window starts: a new cache, and the logits of what follows.
+
+    Rows of unequal lengths stand flush right in one batch, behind pads that nobody sees.
+
+    rows: B lists of ids, starts: B numbers. -> cache, logits (B, V)
+    """
+    tokens, pads = flush_right([row[start:] for row, start in zip(rows, starts, strict=True)])
+    cache = Cache(decoder.config, decoder.params["wte.weight"].dtype, pads)
+    return cache, decoder.read(cache, tokens)
+
+
+def window_starts(rows, n_ctx, slide):
+    """window_start of each row."""
+    return [window_start(len(row), n_ctx, slide) for row in rows]
 
 
 def window_start(length, n_ctx, slide):
