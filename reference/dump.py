@@ -43,17 +43,22 @@ class Dump:
 
     def write(self):
         """Compute, write, describe; the exit code."""
-        from reference.dump_files import choose, write_dump  # here, so that --help need not wait for NumPy
+        from reference.dump_files import Plan, write_dump  # here, so that --help need not wait for NumPy
         from reference.llmc import run
         from reference.questions import question
 
-        formats = [word.strip() for word in self.format.split(",")]
-        if unknown := [word for word in formats if word not in FORMATS]:
-            raise BadInput(f"--format: expected some of {', '.join(FORMATS)}: found {unknown[0]!r}")
         if any(number is not None and number < 1 for number in (self.batch, self.time)):
             raise BadInput(f"--batch and --time must be 1 or more: found {self.batch} and {self.time}")
+        plan = Plan(self.out, self.layers, self.names, self.dtype, formats_of(self.format))
         source = {flag: getattr(self, flag) for flag in ("weights", "random", "tokens", "text", "targets")}
-        inputs = question(**source, batch=self.batch, time=self.time)
-        choice = choose(inputs.sizes, self.layers, self.names)
-        print(write_dump(self.out, inputs, run(inputs), choice, self.dtype, formats, source))
+        inputs = question(**source, batch=self.batch, time=self.time, before=plan.check)
+        print(write_dump(plan, inputs, run(inputs), source))
         return 0
+
+
+def formats_of(words):
+    """"npz,debug-state" as a list."""
+    formats = [word.strip() for word in words.split(",")]
+    if unknown := [word for word in formats if word not in FORMATS]:
+        raise BadInput(f"--format: expected some of {', '.join(FORMATS)}: found {unknown[0]!r}")
+    return formats

@@ -11,14 +11,17 @@ import fnmatch
 import hashlib
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 import ml_dtypes
 import numpy as np
 from safetensors.numpy import save_file
 
 from reference.bad_input import BadInput
+from reference.folders import free_bytes, whole
 from reference.llmc.names import ACTIVATIONS, AXES, PARAMETERS, layered
 from reference.llmc.parameters import padded, stacked
+from reference.memory import require
 
 DTYPES = {"float64": np.float64, "float32": np.float32, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
 DEBUG_MAGIC, DEBUG_VERSION = 20240327, 2
@@ -54,28 +57,64 @@ def wanted(name, patterns):
     return name not in PARAMETERS and any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def write_dump(folder, inputs, tensors, choice, dtype, formats, source):
-    """Write the folder; return a line that says what it holds."""
-    folder = Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise BadInput(f"{folder}: is there already, and not empty: name a new folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    names, layers = choice
-    arrays = {name: selected(tensors, name, inputs.sizes, layers).astype(DTYPES[dtype]) for name in names}
-    save(input_arrays(inputs), folder / "inputs.safetensors")
-    if "safetensors" in formats:
-        save(arrays, folder / "tensors.safetensors", {"layers": ",".join(map(str, layers))})
-    if "npz" in formats:  # knows no bfloat16: float32 holds its values exactly
-        plain = np.float32 if dtype == "bfloat16" else DTYPES[dtype]
-        np.savez(folder / "tensors.npz", **{name: array.astype(plain) for name, array in arrays.items()})
-    if "debug-state" in formats:
-        (folder / "debug_state.bin").write_bytes(debug_state(inputs, tensors))
-    manifest = describe(folder, inputs, tensors, arrays, layers, dtype, source)
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
-    size = sum(path.stat().st_size for path in folder.iterdir())
-    return f"{folder}: {len(arrays)} tensors of {len(layers)} layers, {dtype}, {size:,} bytes; loss " + (
-        f"{float(tensors['loss', None]):.12f}"
-    )
+class Plan(NamedTuple):
+    """Where a dump goes, and what of the tensors is in it."""
+
+    folder: str
+    layers: str
+    names: str
+    dtype: str
+    formats: list
+
+    def check(self, sizes):
+        """Refuse what cannot be written, or not be held in memory, before it is computed."""
+        names, layers = choose(sizes, self.layers, self.names)
+        folder = Path(self.folder)
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise BadInput(f"{folder}: is there already, and not empty: name a new folder")
+        require(self.memory(sizes, names), f"a dump of {sizes.words()}")
+        needed, free = self.bytes(sizes, names, layers), free_bytes(folder)
+        if free is not None and needed > free:
+            raise BadInput(f"{folder}: {needed:,} bytes are needed, {free:,} are free there")
+
+    def memory(self, sizes, names):
+        """Bytes at the peak: every tensor in float64, what is to be written once more, and once as bytes."""
+        written = sizes.count(names) * np.dtype(DTYPES[self.dtype]).itemsize
+        at_work = 3 * 8 * sizes.B * sizes.T * sizes.V  # the logits' exponentials, and what is made of them
+        return 8 * sizes.count(AXES) + max(at_work, 2 * written, written + 16 * sizes.count(PARAMETERS))
+
+    def bytes(self, sizes, names, layers):
+        """Bytes of all files, but for headers of a few kB. Parameters count as float32, which most are."""
+        padded = dataclasses.replace(sizes, V=sizes.padded)
+        numbers = dataclasses.replace(padded, L=len(layers)).count(names)
+        size = {"safetensors": np.dtype(DTYPES[self.dtype]).itemsize}
+        size["npz"] = 4 if self.dtype == "bfloat16" else size["safetensors"]
+        files = sum(size[word] * numbers for word in self.formats if word in size)
+        if "debug-state" in self.formats:
+            files += 4 * (sizes.B * sizes.T * (sizes.V + 2) + padded.count(PARAMETERS))
+        return files + 4 * padded.count(PARAMETERS) + 8 * sizes.B * sizes.T
+
+
+def write_dump(plan, inputs, tensors, source):
+    """Write the folder, whole or not at all; return a line that says what it holds."""
+    names, layers = choose(inputs.sizes, plan.layers, plan.names)
+    dtype = DTYPES[plan.dtype]
+    arrays = {name: selected(tensors, name, inputs.sizes, layers).astype(dtype) for name in names}
+    given = input_arrays(inputs)
+    with whole(plan.folder, plan.bytes(inputs.sizes, names, layers)) as folder:
+        save(given, folder / "inputs.safetensors")
+        if "safetensors" in plan.formats:
+            save(arrays, folder / "tensors.safetensors", {"layers": ",".join(map(str, layers))})
+        if "npz" in plan.formats:  # knows no bfloat16: float32 holds its values exactly
+            plain = np.float32 if plan.dtype == "bfloat16" else dtype
+            np.savez(folder / "tensors.npz", **{name: array.astype(plain) for name, array in arrays.items()})
+        if "debug-state" in plan.formats:
+            (folder / "debug_state.bin").write_bytes(debug_state(inputs, tensors))
+        manifest = describe(folder, inputs, tensors, arrays, layers, plan.dtype, source)
+        (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+        size = sum(path.stat().st_size for path in folder.iterdir())
+    kept = f"{len(arrays)} tensors of {len(layers)} layers, {plan.dtype}, {size:,} bytes"
+    return f"{plan.folder}: {kept}; loss {float(tensors['loss', None]):.12f}"
 
 
 def save(arrays, path, metadata=None):

@@ -4,10 +4,11 @@ The other rooms of reference/ import nothing of minigpt. This one does: it is wh
 """
 
 import dataclasses
-import sys
 from typing import Annotated, Literal
 
 import tyro
+
+from reference.bad_input import BadInput, answered
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,8 +22,8 @@ class Check:
     n_head: int | None = None
     """Heads, for a weights file that does not say."""
     text: str | None = None
-    """The text whose first tokens are the batch; tinyshakespeare's are llm.c's debug batch. None: a State of
-    the Union address; random ids for a model without a tokenizer."""
+    """The text whose first tokens are the batch; tinyshakespeare's are llm.c's debug batch. None: the State
+    of the Union addresses; random ids for a model without a tokenizer."""
     batch: int = 4
     """Sequences."""
     time: int | None = None
@@ -42,11 +43,14 @@ class Check:
 
     def run(self):
         """Check; the exit code: 0 all within their bounds, 1 not, 2 bad input."""
-        from minigpt.errors import MinigptError
+        return answered("check", self.check)
+
+    def check(self):
+        """Check; the exit code."""
+        from minigpt.errors import MinigptError  # here, so that --help need not wait
         from reference.check.program import check
 
         try:
             return check(self)
-        except (MinigptError, OSError) as error:
-            print(f"reference check: {error}", file=sys.stderr)
-            return 2
+        except MinigptError as error:
+            raise BadInput(error) from None

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import resource
 import sys
 import time
@@ -10,11 +11,13 @@ import numpy as np
 from tqdm import tqdm
 
 import minigpt
-from minigpt.errors import ConfigError
 from minigpt.kernels.cpu.memory import keep_freed_memory
 from minigpt.model import param_shapes
+from reference.bad_input import BadInput
 from reference.check import columns, condition, debug_state, published, report, subject
 from reference.check.slopes import Slopes
+from reference.memory import require
+from reference.shapes import random_shape
 
 JUDGES = ("complex-step", "torch", "debug-state")
 
@@ -23,10 +26,12 @@ def check(command):
     """Ask every judge, print what they say, and return the exit code."""
     start = time.perf_counter()
     say = (lambda line: print(line, file=sys.stderr, flush=True)) if command.json else print
+    refuse_numbers_out_of_range(command)
     judges, state_path = judges_of(command.against)
     config, params = model_of(command)
     state = state_path and debug_state.read(state_path, config, param_shapes(config))
     tokens, targets, origin = batch_of(command, config, state)
+    require(expected_memory(config, tokens.size), f"a check of {words(config)} on {tokens.size:,} tokens")
     say(f"{command.weights or 'a random model'}: {words(config)}; batch {tokens.shape}: {origin}")
     keep_freed_memory()  # the same large arrays come and go
 
@@ -46,6 +51,14 @@ def check(command):
     return 0 if passed else 1
 
 
+def refuse_numbers_out_of_range(command):
+    """Numbers that no model could make right."""
+    if command.batch < 1 or (command.time is not None and command.time < 1):
+        raise BadInput(f"--batch and --time must be 1 or more: found {command.batch} and {command.time}")
+    if not 0 <= command.seed < 2**63:
+        raise BadInput(f"--seed must be between 0 and {2**63 - 1}: found {command.seed}")
+
+
 def judges_of(against):
     """The judges asked for, and the debug state's path: ("complex-step,debug-state", "x.bin")."""
     given = [word for part in against for word in part.split(",") if word]
@@ -53,9 +66,9 @@ def judges_of(against):
     paths = [word for word in given if word not in JUDGES]
     if len(paths) != ("debug-state" in judges):
         expected = "one FILE for debug-state" if "debug-state" in judges else f"names of {', '.join(JUDGES)}"
-        raise ConfigError(f"against: expected {expected}: found {', '.join(paths) or 'none'}")
+        raise BadInput(f"--against: expected {expected}: found {', '.join(paths) or 'none'}")
     if "torch" in judges and not columns.has_torch():
-        raise ConfigError("against: torch is not installed; install minigpt[oracle], or leave torch out")
+        raise BadInput("--against: torch is not installed; install minigpt[oracle], or leave torch out")
     if not judges:
         judges = ["complex-step", *(["torch"] if columns.has_torch() else [])]
     return judges, paths[0] if paths else None
@@ -72,9 +85,14 @@ def judges_for(config, judges, say):
 def model_of(command):
     """config and float64 parameters."""
     if (command.weights is None) == (command.random is None):
-        raise ConfigError("give one of --weights PATH and --random SHAPE, such as --random gpt2")
+        raise BadInput("give one of --weights PATH and --random SHAPE, such as --random gpt2")
     if command.random is not None:
-        return subject.random_model(command.random, command.seed)
+        if command.n_head is not None:
+            raise BadInput("--n-head is for weights files: say --random n_head=...")
+        config, _ = random_shape(command.random)
+        positions = command.batch * subject.time_of(config, command.time)
+        require(expected_memory(config, positions), f"a check of {words(config)} on {positions:,} tokens")
+        return config, subject.random_params(config, command.seed)
     config, params = subject.load(command.weights, command.n_head)
     if command.dtype == "float32":
         params = {name: param.astype("float32").astype("float64") for name, param in params.items()}
@@ -88,7 +106,7 @@ def batch_of(command, config, state):
             config, command.text, command.weights, command.batch, command.time, command.seed
         )
     if command.text is not None:
-        raise ConfigError("text: a debug state brings its own batch: leave out --text")
+        raise BadInput("--text: a debug state brings its own batch: leave out --text")
     return state.tokens, state.targets, "the debug state's"
 
 
@@ -115,9 +133,10 @@ def ask_complex_step(question, state, command, say):
         mine = {name: param.astype(command.dtype) for name, param in question.params.items()}
         _, grads = minigpt.loss_and_grads(question.config, mine, tokens, targets)
     slopes = Slopes(question.config, question.params, tokens, targets)
+    needs = expected_time(slopes, grads), expected_memory(question.config, question.tokens.size)
     say(
         f"complex-step: {len(grads)} tensors on {rows} of {len(question.tokens)} sequences, "
-        f"about {report.duration(expected_time(slopes, grads))} and {expected_memory(question) / 1e9:.1f} GB"
+        f"about {report.duration(needs[0])} and {needs[1] / 1e9:.1f} GB"
     )
     watch = watcher("complex-step")
     return columns.complex_step(question, grads, slopes, command.seed, watch)
@@ -133,11 +152,11 @@ def expected_time(slopes, grads):
     return taken * sum(map(slopes.ahead, grads)) / sum(map(slopes.ahead, ends))
 
 
-def expected_memory(question):
+def expected_memory(config, positions):
     """Bytes at the peak, roughly: parameters and gradients, torch's too; token table and logits, complex."""
-    N = sum(param.size for param in question.params.values())
-    table = 24 * question.config.n_vocab * question.config.n_embd
-    logits = 8 * question.tokens.size * question.config.n_vocab
+    N = sum(math.prod(shape) for shape in param_shapes(config).values())
+    table = 24 * config.n_vocab * config.n_embd
+    logits = 8 * positions * config.n_vocab
     return 2e8 + max(16 * N + table + 5 * logits, (48 if columns.has_torch() else 16) * N + 4 * logits)
 
 
@@ -160,7 +179,7 @@ def facts(command, question, say):
     batch = question.tokens, question.targets
     openais = published.are_openais(question.config, *batch, question.answer["loss"])
     if command.golden and question.config != minigpt.PRESETS["gpt2"]:
-        raise ConfigError("golden: what is published is of OpenAI's 124M; these weights have another shape")
+        raise BadInput("--golden: what is published is of OpenAI's 124M; these weights have another shape")
     if not (openais or command.golden):
         return []
     if not published.is_debug_batch(*batch):

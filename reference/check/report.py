@@ -46,14 +46,17 @@ def facts(verdicts):
 def summary(question, columns, verdicts, seconds, peak):
     """The last line."""
     refused, wrong = failures(question, columns), [verdict for verdict in verdicts if not verdict.passed]
-    tensors = len(question.answer) - 2
+    grads = [name for name in refused if name in question.params]
+    others = [name for name in refused if name not in question.params]
+    tensors = len(question.params)
     words = [f"{tensors} tensors, {sum(param.size for param in question.params.values()):,} parameters"]
     for column in columns:
         name = column.worst()
         words.append(f"worst by {column.judge} {cell(column, name)} at {name}")
     words.append(f"{duration(seconds)}, peak {peak / 1e9:.1f} GB")
     if refused:
-        first = f"FAIL: {len(refused)} of {tensors} tensors, the first on the way back is {refused[0]}; "
+        what = ", ".join([f"{len(grads)} of {tensors} tensors", *others])
+        first = f"FAIL: {what}, the first on the way back is {refused[0]}; "
     else:
         first = "FAIL: " if wrong else "pass: "
     return first + "; ".join(words) + "".join(f"; not as published: {verdict.what}" for verdict in wrong)

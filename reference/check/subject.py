@@ -1,17 +1,16 @@
 """What is checked: weights from files, or a random model of any shape; and the batch to check it on."""
 
-import re
 from pathlib import Path
 
 import numpy as np
 
-from minigpt import PRESETS, GPTConfig, Tokenizer, load_weights, texts
-from minigpt.errors import ConfigError, DataError
+from minigpt import PRESETS, Tokenizer, load_weights, texts
+from minigpt.errors import DataError
 from minigpt.model import param_shapes
 
 GPT2_VOCAB = PRESETS["gpt2"].n_vocab
+ADDRESSES = "the State of the Union addresses"
 LONGEST = 64  # positions, unless more are asked for: llm.c's debug batch
-SMALL = {"n_layer": 2, "n_head": 2, "n_embd": 8, "n_ctx": 16, "n_vocab": 29}
 
 
 def load(path, n_head=None):
@@ -21,44 +20,30 @@ def load(path, n_head=None):
     return config, dict(params)
 
 
-def random_model(words, seed):
-    """A model of the shape that words give, such as "gpt2" or "n_layer=2,n_head=2,n_embd=8", far from init.
+def random_params(config, seed):
+    """Parameters far from init, in float64.
 
     Matrices keep the size of what goes through them, biases and gains are no zeros and ones, so that every
     term is at work. All numbers are float32's, so that a check in float32 is of the same model.
     """
-    config, rng = shape_of(words), np.random.default_rng(seed)
-    params = {}
+    rng, params = np.random.default_rng(seed), {}
     for name, shape in param_shapes(config).items():
         size = 0.1 if len(shape) == 1 else min(0.5, config.n_embd**-0.5)
         gain = 1 if "ln_" in name and name.endswith("weight") else 0
         # drawn in float32: 124M numbers twice as wide take a gigabyte more
         draws = rng.standard_normal(shape, np.float32) * np.float32(size) + np.float32(gain)
         params[name] = draws.astype(np.float64)
-    return config, params
+    return params
 
 
-def shape_of(words):
-    """The config of "gpt2-medium", "n_layer=3,n_embd=12", "gpt2,n_layer=2": what is not said is SMALL's."""
-    shape = dict(SMALL)
-    for word in words.split(","):
-        field, _, value = word.strip().partition("=")
-        if word.strip() in PRESETS:
-            shape |= vars(PRESETS[word.strip()])
-        elif field in shape and re.fullmatch("[0-9]{1,9}", value):
-            shape[field] = int(value)
-        else:
-            raise ConfigError(
-                f"random: expected {', '.join(PRESETS)}, or {', '.join(shape)} with =NUMBER: found {word!r}"
-            )
-    return GPTConfig(**shape)
+def time_of(config, T):
+    """Tokens in a sequence: what is asked for, or as many as llm.c's debug batch has, if they fit."""
+    return min(LONGEST, config.n_ctx) if T is None else T
 
 
 def batch_of(config, text, weights, B, T, seed):
     """tokens and targets (B, T), one token apart, and where they are from."""
-    if B < 1 or (T is not None and T < 1):
-        raise DataError(f"batch and time must be 1 or more: found {B} and {T}")
-    T = min(LONGEST, config.n_ctx) if T is None else T
+    T = time_of(config, T)
     tokenizer = tokenizer_for(config, weights)
     if tokenizer is None:
         if text is not None:
@@ -67,10 +52,11 @@ def batch_of(config, text, weights, B, T, seed):
                 f"leave out --text to check on random ids"
             )
         return *random_batch(config, B, T, seed), "random ids"
-    ids = first_ids(tokenizer, read_text(text) if text else default_text(), B * T + 1)
+    ids = first_ids(tokenizer, default_text() if text is None else read_text(text), B * T + 1)
     if len(ids) < B * T + 1:
-        raise DataError(f"{text}: batch {B} of {T} needs {B * T + 1} tokens, the text has {len(ids)}")
-    return ids[:-1].reshape(B, T), ids[1:].reshape(B, T), text or "the State of the Union addresses"
+        source = text or ADDRESSES
+        raise DataError(f"{source}: batch {B} of {T} needs {B * T + 1} tokens, the text has {len(ids)}")
+    return ids[:-1].reshape(B, T), ids[1:].reshape(B, T), text or ADDRESSES
 
 
 def tokenizer_for(config, weights):
@@ -119,4 +105,4 @@ def read_text(path):
 
 def default_text():
     """A real text that is always there."""
-    return texts.load_sotu()[0][1]
+    return "\n\n".join(text for _, text in texts.load_sotu())

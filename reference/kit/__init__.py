@@ -1,7 +1,8 @@
 """reference kit: inputs, outputs and gradients for every operation, that a port in any language can read."""
 
 import dataclasses
-import sys
+
+from reference.bad_input import answered
 
 
 @dataclasses.dataclass(frozen=True)
@@ -9,15 +10,15 @@ class Kit:
     """Write the conformance kit: small cases with bounds for every operation, tiny models, the optimizer."""
 
     out: str = "kit"
-    """The folder to write; files of an older kit in it are replaced."""
+    """The folder to write: new, empty, or with an older kit, whose files are replaced."""
 
     def run(self):
         """Write the kit; the exit code."""
-        from reference.kit.files import write
+        return answered("kit", self.write)
 
-        try:
-            print(write(self.out))
-        except OSError as error:
-            print(f"reference kit: {self.out}: {error.strerror or error}", file=sys.stderr)
-            return 2
+    def write(self):
+        """Write the kit and say what is in it; the exit code."""
+        from reference.kit.files import write  # here, so that --help need not wait
+
+        print(write(self.out))
         return 0

@@ -1,11 +1,14 @@
 """The kit as files: the numbers in kit.bin, and where each table lies in index.json and index.tsv."""
 
+import contextlib
 import hashlib
 import json
 import struct
 from importlib import resources
 from pathlib import Path
 
+from reference.bad_input import BadInput
+from reference.folders import whole
 from reference.kit.operations import is_float, operations
 from reference.kit.training import training
 from reference.kit.wobbly import flat
@@ -13,7 +16,9 @@ from reference.scalar.nested import each, shape
 from reference.scalar.rounding import exact, values
 
 ALIGN = 64  # bytes: where a table may begin
+FORMAT = "minigpt conformance kit 1"
 COPIED = ("README.md", "layernorm.c")
+NAMES = ("kit.bin", "index.json", "index.tsv", *COPIED, "SHA256SUMS")
 HEAD = "case\trole\tname\tdtype\tshape\toffset\tcount\n"
 
 
@@ -36,9 +41,36 @@ class Blob:
 
 
 def write(out):
-    """Write the kit to a folder; a sentence that says what is in it."""
-    out, blob, cases = Path(out), Blob(), []
-    out.mkdir(parents=True, exist_ok=True)  # first, for it may not go
+    """Write the kit to a folder, whole or not at all; a sentence that says what is in it."""
+    out = Path(out)
+    refuse_other_folders(out)
+    files, cases, tables = contents()
+    size = sum(map(len, files.values()))
+    with whole(out, size) as folder:
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+    return f"{out}: {cases} cases, {tables} tables, {size:,} bytes; read {out / 'README.md'}"
+
+
+def refuse_other_folders(out):
+    """A README.md of somebody's project is not to be replaced by the kit's."""
+    index = out / "index.json"
+    if out.exists() and not out.is_dir():
+        raise BadInput(f"{out}: expected a folder, found something else: name another")
+    if out.is_dir() and any((out / name).exists() for name in NAMES) and not holds_a_kit(index):
+        raise BadInput(f"{out}: holds files that are no kit's and would be replaced: name another folder")
+
+
+def holds_a_kit(index):
+    """Whether a file is a kit's index, of any version."""
+    with contextlib.suppress(OSError), open(index, "rb") as file:
+        return FORMAT.rpartition(" ")[0].encode() in file.read(200)
+    return False
+
+
+def contents():
+    """(the bytes of every file by name, the number of cases, the number of tables)"""
+    blob, cases = Blob(), []
     for case in (*operations(), *training()):
         cases.append({
             "name": case.name,
@@ -47,7 +79,7 @@ def write(out):
             "inputs": {key: blob.add(case.name, "input", key, table) for key, table in case.inputs.items()},
             "expected": {key: answer(blob, case.name, key, table) for key, table in case.expected.items()},
         })  # fmt: skip
-    index = {"format": "minigpt conformance kit 1", "data": "kit.bin", "cases": cases}
+    index = {"format": FORMAT, "data": "kit.bin", "cases": cases}
     files = {
         "kit.bin": bytes(blob.content),
         "index.json": (json.dumps(index, indent=1) + "\n").encode(),
@@ -56,10 +88,7 @@ def write(out):
     for name in COPIED:
         files[name] = resources.files("reference.kit").joinpath(name).read_bytes()
     files["SHA256SUMS"] = sums(files)
-    for name, content in files.items():
-        (out / name).write_bytes(content)
-    size = sum(map(len, files.values()))
-    return f"{out}: {len(cases)} cases, {len(blob.rows)} tables, {size:,} bytes; read {out / 'README.md'}"
+    return files, len(cases), len(blob.rows)
 
 
 def answer(blob, case, name, table):

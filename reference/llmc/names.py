@@ -78,6 +78,14 @@ class Sizes:
         return {"L": self.L, "H": self.H, "D": self.D, "V": self.V, "N": self.N, "B": self.B, "T": self.T,
                 "S": self.T, "K": 3, "F": 4 * C, "I": C, "O": C}  # fmt: skip
 
+    def words(self):
+        """For people."""
+        return f"L={self.L}, H={self.H}, C={self.C}, V={self.V}, N={self.N}, B={self.B}, T={self.T}"
+
+    def count(self, names):
+        """How many numbers the tensors of these names hold, all layers together."""
+        return sum(math.prod(self.shape(AXES[name])) for name in names)
+
     def shape(self, axes):
         """The shape that axes such as "B T KHD" stand for: Sizes(...).shape("B T HD") -> (B, T, C)."""
         return tuple(math.prod(self.letters[letter] for letter in group) for group in axes.split())

@@ -13,15 +13,28 @@ from hypothesis import strategies as st
 
 import minigpt
 from minigpt import ops
-from minigpt.errors import CheckpointError, ConfigError, DataError
+from minigpt.errors import CheckpointError, DataError
 from minigpt.model import param_shapes
 from reference import __main__ as program
+from reference.bad_input import BadInput
 from reference.check import Check, columns, condition, debug_state, published, report, slopes, subject
 from reference.check.program import model_of
+from reference.shapes import random_shape
 from tests.support.complex_step import derivative
 from tests.support.models import loss_of
 
 SHAPE = "n_layer=2,n_head=2,n_embd=8,n_ctx=8,n_vocab=11"
+
+
+def shape_of(words):
+    return random_shape(words)[0]
+
+
+def random_model(words, seed):
+    config = shape_of(words)
+    return config, subject.random_params(config, seed)
+
+
 needs_torch = pytest.mark.skipif(not columns.has_torch(), reason="torch is not installed")
 
 
@@ -60,7 +73,7 @@ def test_the_table_has_every_tensor_and_says_pass(check):
     code, out, _ = check("--random", SHAPE, "--against", "complex-step")
     rows = {line.split()[0]: line for line in out.splitlines() if "/" in line and not line.startswith("pass")}
     assert code == 0
-    config = subject.shape_of(SHAPE)
+    config = shape_of(SHAPE)
     assert rows.keys() - {"tensor"} == param_shapes(config).keys()
     assert all(rows[name].endswith("pass") for name in param_shapes(config))
     assert "8x24" in rows["h.1.attn.c_attn.weight"]
@@ -80,7 +93,7 @@ def test_the_table_has_every_tensor_and_says_pass(check):
 def test_a_random_model_of_any_shape_passes(layers, heads, D, context, vocab, batch, seed, dtype):
     """`target` looks for large errors; the example is one that it has found, with two channels."""
     shape = f"n_layer={layers},n_head={heads},n_embd={heads * D},n_ctx={context},n_vocab={vocab}"
-    config, params = subject.random_model(shape, seed)
+    config, params = random_model(shape, seed)
     tokens, targets, _ = subject.batch_of(config, None, None, batch, None, seed)
     exact = condition.ask(config, params, tokens, targets)
     mine = {name: param.astype(dtype) for name, param in params.items()}
@@ -100,7 +113,7 @@ def test_a_random_model_of_any_shape_passes(layers, heads, D, context, vocab, ba
 
 @pytest.mark.parametrize("name", ["wte.weight", "wpe.weight", "h.0.attn.c_attn.bias", "h.1.ln_2.weight"])
 def test_playing_back_changes_no_slope(name):
-    config, params = subject.random_model(SHAPE, 0)
+    config, params = random_model(SHAPE, 0)
     tokens, targets, _ = subject.batch_of(config, None, None, 2, None, 0)
     flat = minigpt.init_params(config, dtype="float64")
     for key, param in params.items():
@@ -266,7 +279,7 @@ def write_debug_state(path, config, tokens, targets, logits, loss, grads, pad=0.
 @pytest.fixture
 def state(tmp_path):
     """A model's folder, and a maker of debug states of it."""
-    config, params = subject.random_model(SHAPE, 3)
+    config, params = random_model(SHAPE, 3)
     minigpt.save_weights(tmp_path / "model", config, params)
     tokens, targets = np.random.default_rng(0).integers(0, config.n_vocab, (2, 3, 5))
     logits = minigpt.logits(config, params, tokens)
@@ -341,7 +354,7 @@ def test_a_file_that_is_no_debug_state(check, state, spoil, said):
     code, out, err = check(*arguments)
     assert (code, out, err.count("\n")) == (2, "", 1)
     with pytest.raises(CheckpointError, match=said):
-        debug_state.read(arguments[-1], subject.shape_of(SHAPE), param_shapes(subject.shape_of(SHAPE)))
+        debug_state.read(arguments[-1], shape_of(SHAPE), param_shapes(shape_of(SHAPE)))
 
 
 def test_padding_that_is_not_zero(check, state):
@@ -448,13 +461,13 @@ def test_a_real_batch_for_gpt2s_vocabulary(tmp_path):
 
 def test_a_model_with_a_tokenizer_beside_it_gets_a_text(tmp_path):
     tokenizer = minigpt.Tokenizer.train(["the people of the States " * 9], 270)
-    config, params = subject.random_model(f"n_vocab={tokenizer.n_vocab},n_ctx=8", 0)
+    config, params = random_model(f"n_vocab={tokenizer.n_vocab},n_ctx=8", 0)
     minigpt.save_weights(tmp_path, config, params)
     tokenizer.save(tmp_path / "tokenizer.json")
     tokens, _, origin = subject.batch_of(config, None, tmp_path, 2, None, 0)
     assert origin == "the State of the Union addresses"
     assert tokens[0, 0] == tokenizer.eot
-    config, _ = subject.random_model("n_vocab=271,n_ctx=8", 0)
+    config, _ = random_model("n_vocab=271,n_ctx=8", 0)
     assert subject.batch_of(config, None, tmp_path, 2, None, 0)[2] == "random ids"  # another vocabulary's
 
 
@@ -465,7 +478,11 @@ def test_a_model_with_a_tokenizer_beside_it_gets_a_text(tmp_path):
     ([], "give one of --weights PATH and --random SHAPE"),
     (["--weights", "x", "--random", "gpt2"], "give one of --weights PATH and --random SHAPE"),
     (["--weights", "no/such/folder"], "no/such/folder"),
-    (["--random", "gpt3"], "random: expected gpt2, gpt2-medium"),
+    (["--random", "gpt3"], "--random: expected gpt2, gpt2-medium"),
+    (["--random", SHAPE, "--seed", "-1"], "--seed must be between 0 and"),
+    (["--random", SHAPE, "--n-head", "2"], "--n-head is for weights files"),
+    (["--random", "n_layer=10000,n_embd=65536", "--batch", "1"], "GB are available: take a smaller model"),
+    (["--random", "n_vocab=50257,n_ctx=1024", "--batch", "100000"], "are available: take a smaller model"),
     (["--random", "n_layer=-1"], "found 'n_layer=-1'"),
     (["--random", "n_layer=0"], "n_layer must be between"),
     (["--random", "n_embd=9"], "n_embd must be divisible by n_head"),
@@ -475,9 +492,9 @@ def test_a_model_with_a_tokenizer_beside_it_gets_a_text(tmp_path):
     (["--random", SHAPE, "--against", "debug-state", "no-such-file"], "no-such-file"),
     (["--random", SHAPE, "--text", "x"], "needs a tokenizer"),
     (["--random", "n_vocab=50257,n_ctx=8", "--text", "no-such-text"], "no-such-text: not readable"),
-    (["--random", SHAPE, "--batch", "0"], "batch and time must be 1 or more"),
+    (["--random", SHAPE, "--batch", "0"], "--batch and --time must be 1 or more: found 0 and None"),
     (["--random", SHAPE, "--time", "9"], "up to n_ctx=8 tokens"),
-    (["--random", SHAPE, "--golden"], "golden: what is published is of OpenAI's 124M"),
+    (["--random", SHAPE, "--golden"], "--golden: what is published is of OpenAI's 124M"),
 ])  # fmt: skip
 def test_bad_input_is_one_line(check, arguments, said):
     code, _, err = check(*arguments)
@@ -496,7 +513,7 @@ def test_torch_is_asked_for_where_it_is_missing(check, monkeypatch):
 
 
 def test_weights_that_are_not_finite_fail_and_print_json(result, tmp_path):
-    config, params = subject.random_model(SHAPE, 0)
+    config, params = random_model(SHAPE, 0)
     params["h.0.mlp.c_fc.bias"][0] = np.nan
     minigpt.save_weights(tmp_path, config, params)
     code, found = result("--weights", str(tmp_path), "--against", "complex-step")
@@ -505,7 +522,7 @@ def test_weights_that_are_not_finite_fail_and_print_json(result, tmp_path):
 
 
 def test_float32_and_float64_check_the_same_weights(tmp_path):
-    config, params = subject.random_model(SHAPE, 0)
+    config, params = random_model(SHAPE, 0)
     assert all((param == param.astype("float32")).all() for param in params.values())
     minigpt.save_weights(tmp_path, config, {name: param / 3 for name, param in params.items()})
     for dtype in ("float64", "float32"):
@@ -537,8 +554,15 @@ def test_durations():
 
 
 def test_a_shape_in_words():
-    assert subject.shape_of("gpt2-xl") == minigpt.PRESETS["gpt2-xl"]
-    assert subject.shape_of("gpt2, n_layer=2").n_layer == 2
-    assert subject.shape_of("gpt2,n_layer=2").n_embd == 768
-    with pytest.raises(ConfigError, match="found ''"):
-        subject.shape_of("")
+    assert shape_of("gpt2-xl") == minigpt.PRESETS["gpt2-xl"]
+    assert shape_of("gpt2, n_layer=2").n_layer == 2
+    assert shape_of("gpt2,n_layer=2").n_embd == 768
+    for words, says in {
+        "": "found ''",
+        "n_layer=2,n_layer=3": "n_layer is given twice",
+        "gpt2,gpt2": "found 'gpt2'",
+        "n_layer=2,gpt2": "found 'gpt2'",  # which would take the 2 back
+        "n_layer=10001": "between 1 and 10000: found 10001",
+    }.items():
+        with pytest.raises(BadInput, match=says):
+            shape_of(words)

@@ -1,8 +1,15 @@
 """reference dump: files that other programs can read, and what they hold; bad input is one line."""
 
 import hashlib
+import io
 import json
+import re
+import resource
 import struct
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
 
 import ml_dtypes
 import numpy as np
@@ -14,6 +21,7 @@ from reference.__main__ import main
 from reference.compare import distances
 from reference.diff.files import read_tensors
 from reference.dump import Dump
+from reference.dump_files import Plan, choose, write_dump
 from reference.llmc import ACTIVATIONS, PARAMETERS, run
 from reference.questions import question
 
@@ -189,8 +197,18 @@ CASES = {
     "no weights": ({"random": None, "weights": "nowhere", "tokens": "good.npy"}, "nowhere"),
     "a field": ({"random": "n_layers=2"}, "found 'n_layers=2'"),
     "a number": ({"random": "n_layer=two"}, "found 'n_layer=two'"),
-    "no layers": ({"random": "n_layer=0"}, "n_layer must be 1 or more"),
-    "heads": ({"random": "n_embd=9,n_head=2"}, "n_embd=9 is not a multiple of n_head=2"),
+    "no layers": ({"random": "n_layer=0"}, "n_layer must be between 1 and 10000: found 0"),
+    "heads": ({"random": "n_embd=9,n_head=2"}, "n_embd must be divisible by n_head"),
+    "many layers": ({"random": "n_layer=999999999"}, "n_layer must be between 1 and 10000: found 999999999"),
+    "twice": ({"random": "n_layer=2,n_layer=3"}, "n_layer is given twice"),
+    "memory": ({"random": "n_embd=1000000"}, "of memory"),
+    "much memory in the batch": ({"batch": 10**12}, "of memory"),
+    "context": ({"time": 9}, "1 to n_ctx=8 tokens: found 9"),
+    "an archive": ({"tokens": "archive.npy"}, "not a whole .npy file"),
+    "a header alone": ({"tokens": "promise.npy"}, "not a whole .npy file"),
+    "a shard cut off": ({"tokens": "shard.bin"}, "version 1 and 99 tokens, expected version 1 and 2"),
+    "Llama's shard": ({"tokens": "llama.bin"}, "found a shard of Llama's"),
+    "nothing": ({"tokens": "nothing.npy"}, "two at least: found shape (3, 1)"),
     "format": ({"format": "pickle"}, "found 'pickle'"),
     "names": ({"names": "ln9"}, "'ln9' matches none"),
     "layers": ({"layers": "0,7"}, "found '7'"),
@@ -212,6 +230,13 @@ CASES = {
 }
 
 
+def header_of(shape):
+    """A .npy file that promises numbers, and holds none."""
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": "<i8", "fortran_order": False, "shape": shape})
+    return file.getvalue()
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_bad_input_is_one_line_and_exit_code_2(tmp_path, monkeypatch, capsys, case):
     monkeypatch.chdir(tmp_path)
@@ -221,6 +246,12 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path, monkeypatch, capsys, ca
     np.save("none.npy", np.full((1, 8), -1))
     (tmp_path / "text.npy").write_text("words")
     (tmp_path / "odd.bin").write_bytes(b"abc")
+    np.savez(tmp_path / "archive", ids=IDS)
+    (tmp_path / "archive.npz").rename(tmp_path / "archive.npy")
+    (tmp_path / "promise.npy").write_bytes(header_of((10**12,)))
+    np.save("nothing.npy", np.zeros((3, 1), int))
+    for name, magic in (("shard", 20240520), ("llama", 20240801)):
+        (tmp_path / f"{name}.bin").write_bytes(struct.pack("<256i2H", magic, 1, 99, *[0] * 253, 1, 2))
     (tmp_path / "words.txt").write_text("one two")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
@@ -230,6 +261,73 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path, monkeypatch, capsys, ca
     assert error.startswith("reference dump: ")
     assert error.count("\n") == 1
     assert says in error
+
+
+# What does not fit -------------------------------------------------------------------------------------
+
+ROOT = Path(__file__).parents[2]
+
+
+def limited(limit, most, *arguments):
+    """A command under a limit of the system: its exit code, and what it said."""
+    command = [sys.executable, "-m", "reference", *arguments]
+    set_limit = lambda: resource.setrlimit(limit, (most, most))  # noqa: E731
+    run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, preexec_fn=set_limit)
+    return run.returncode, run.stderr
+
+
+@pytest.mark.parametrize("words", ["--format=safetensors", "--format=npz", "--format=debug-state"])
+def test_a_full_disk_leaves_nothing_behind_and_is_one_line(tmp_path, words):
+    """Files may not grow beyond 30 kB: inputs.safetensors fits, what follows does not."""
+    arguments = ["dump", "--random", MODEL, "--batch", "64", "--out", str(tmp_path / "d"), words]
+    code, error = limited(resource.RLIMIT_FSIZE, 30_000, *arguments)
+    assert (code, error.count("\n")) == (2, 1), error
+    assert re.search(r"d: cannot be written: .*; [\d,]+ bytes are needed, [\d,]+ are free there", error)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_was_there_empty_is_empty_again(tmp_path):
+    code, _ = limited(resource.RLIMIT_FSIZE, 20_000, "dump", "--random", MODEL, "--out", str(tmp_path))
+    assert code == 2
+    assert list(tmp_path.iterdir()) == []
+    dump(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "inputs.safetensors", "manifest.json", "tensors.npz", "tensors.safetensors"}  # fmt: skip
+
+
+def test_a_disk_that_is_known_to_be_too_small_is_not_tried(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("reference.dump_files.free_bytes", lambda folder: 1000)
+    assert Dump(out=str(tmp_path / "d"), random=MODEL).run() == 2
+    assert re.search(r"d: [\d,]+ bytes are needed, 1,000 are free there", capsys.readouterr().err)
+
+
+def test_memory_under_ulimit_is_asked_for_beforehand(tmp_path):
+    arguments = ["dump", "--random", "n_embd=4096", "--out", str(tmp_path / "d")]
+    code, error = limited(resource.RLIMIT_AS, 4 * 10**9, *arguments)
+    assert (code, error.count("\n")) == (2, 1), error
+    assert re.search(r"a dump of L=2, .* needs about [\d.]+ GB of memory, [\d.]+ GB are available", error)
+
+
+@pytest.mark.parametrize(("words", "formats"), [
+    ("n_embd=64,n_ctx=64,n_vocab=200", "safetensors,npz"),  # as many activations as parameters
+    ("n_embd=128,n_layer=3", "npz"),  # mostly parameters
+    ("n_vocab=9000", "safetensors,debug-state"),  # mostly logits
+])  # fmt: skip
+def test_memory_and_bytes_are_about_what_is_said(tmp_path, words, formats):
+    plan, told = Plan(tmp_path / "d", "", "*", "float32", formats.split(",")), {}
+
+    def before(sizes):
+        names, layers = choose(sizes, "", "*")
+        told.update(memory=plan.memory(sizes, names), bytes=plan.bytes(sizes, names, layers))
+
+    tracemalloc.start()
+    asked = question(random=words, batch=8, before=before)
+    write_dump(plan, asked, run(asked), {})
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert 0.7 <= peak / told["memory"] <= 1.1
+    written = sum(path.stat().st_size for path in (tmp_path / "d").iterdir())
+    assert told["bytes"] <= written <= 1.02 * told["bytes"] + 60_000  # headers and the manifest
 
 
 def test_the_command_line(tmp_path, capsys):

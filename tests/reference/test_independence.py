@@ -12,8 +12,8 @@ import pytest
 
 ROOM = Path(__file__).parents[2] / "reference"
 FILES = sorted(ROOM.rglob("*.py"))
-TOOLS = {"__main__", "check", "diff", "dump", "dump_files", "kit", "questions"}  # files or rooms
-USE_MINIGPT = {"__main__", "check", "kit", "questions"}
+USE_MINIGPT = {"__main__", "check", "kit", "questions", "shapes"}  # files or rooms
+TOOLS = {*USE_MINIGPT, "diff", "dump", "dump_files", "folders"}
 
 
 def imports(path):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -416,7 +417,51 @@ def test_the_example_in_c_passes_and_a_wrong_one_does_not(folder, kit, tmp_path)
         assert (run.returncode, run.stdout) == (2, "")
 
 
+# Folders -------------------------------------------------------------------------------------------------
+
+
+def refused(capsys, folder):
+    assert program.main(["kit", "--out", str(folder)]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    return error
+
+
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path, capsys):
     (tmp_path / "file").write_text("")
-    assert program.main(["kit", "--out", str(tmp_path / "file")]) == 2
-    assert capsys.readouterr().err.count("\n") == 1
+    assert "expected a folder" in refused(capsys, tmp_path / "file")
+    assert "cannot be written" in refused(capsys, tmp_path / "file" / "below")
+
+
+def test_somebodys_readme_is_not_replaced(tmp_path, capsys):
+    (tmp_path / "README.md").write_text("mine")
+    assert "holds files that are no kit's" in refused(capsys, tmp_path)
+    assert (tmp_path / "README.md").read_text() == "mine"
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_an_older_kit_stays_whole_on_a_full_disk_and_is_replaced_on_another(folder, tmp_path):
+    """kit.bin alone is longer than files may be."""
+    old = contents(folder) | {"kit.bin": b"old", "layernorm": b"compiled"}
+    for name, content in old.items():
+        (tmp_path / name).write_bytes(content)
+    command = [sys.executable, "-m", "reference", "kit", "--out", str(tmp_path)]
+    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))  # noqa: E731
+    root = Path(__file__).parents[2]
+    run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=root, preexec_fn=limit)
+    assert (run.returncode, run.stderr.count("\n")) == (2, 1)
+    assert f"{tmp_path}: cannot be written: File too large; " in run.stderr
+    assert contents(tmp_path) == old
+    assert program.main(["kit", "--out", str(tmp_path)]) == 0
+    assert contents(tmp_path) == contents(folder) | {"layernorm": b"compiled"}
+
+
+def test_only_files_are_replaced(folder, tmp_path, capsys):
+    """A folder stands in for a device: renamed over one, the kit would be there in its stead."""
+    (tmp_path / "index.json").write_bytes((folder / "index.json").read_bytes())
+    (tmp_path / "kit.bin").mkdir()
+    assert "kit.bin: is no file" in refused(capsys, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"index.json", "kit.bin"}

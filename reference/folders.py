@@ -1,0 +1,66 @@
+"""Folders that are there whole or not at all."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from safetensors import SafetensorError
+
+from reference.bad_input import BadInput
+
+
+@contextlib.contextmanager
+def whole(folder, needed):
+    """A folder to write files into; they move to `folder` when all of them are on the disk, or go.
+
+    Until then what was in `folder` stays as it was; after it, files of the same names are replaced, others
+    stay. needed: bytes, for the message. Raises BadInput.
+    """
+    folder = Path(folder)
+    try:
+        there = folder.is_dir()
+        beside = folder if there else folder.parent  # one file system with what it becomes
+        beside.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=beside) as temporary:
+            unfinished = Path(temporary) / "files"
+            unfinished.mkdir()
+            yield unfinished
+            for path in unfinished.iterdir():
+                flush(path)
+            put(unfinished, folder, there)
+    except (OSError, SafetensorError) as reason:
+        free = free_bytes(folder)
+        room = f"{needed:,} bytes are needed" + (f", {free:,} are free there" if free is not None else "")
+        raise BadInput(f"{folder}: cannot be written: {without_path(reason)}; {room}") from None
+
+
+def put(unfinished, folder, there):
+    """The one step in which a new folder appears; or a step a file in one that is there."""
+    if not there:
+        unfinished.rename(folder)
+        return
+    moves = [(path, folder / path.name) for path in sorted(unfinished.iterdir())]
+    for _, target in moves:
+        if target.exists() and not target.is_file():  # renamed over a device, a file would stand in its stead
+            raise BadInput(f"{target}: is no file, so no file is written over it: name another folder")
+    for path, target in moves:
+        os.replace(path, target)
+
+
+def flush(path):
+    """Return once the disk has a file's bytes."""
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
+
+
+def free_bytes(folder):
+    """What is free where a folder is, or will be; None where nobody knows."""
+    place = next((path for path in (folder, *folder.absolute().parents) if path.is_dir()), None)
+    return shutil.disk_usage(place).free if place else None
+
+
+def without_path(reason):
+    """An error's own words: the path is said already."""
+    return getattr(reason, "strerror", None) or reason
