@@ -1,126 +1,116 @@
 """minigpt sample: let a model write, and show what it hesitated about."""
 
-import codecs
 import contextlib
 import json
+import os
+import re
 import sys
-import time
-from pathlib import Path
 
-import numpy as np
-
-from minigpt.choice import Choice, Dice
+from minigpt.choice import Choice
 from minigpt.config import whole_between
-from minigpt.decode import Decoder
 from minigpt.errors import ConfigError, DataError
-from minigpt.model_files import load_model, tokenizer_of  # noqa: F401
-from minigpt.sample import continuation
+from minigpt.model_files import tokenizer_of  # noqa: F401
+from minigpt.writer import Sample, Writer
 
 INTERRUPTED = 130  # the exit code of a program that Ctrl-C ended
-CANDIDATES = 5  # shown by show_probs
-
-
-class Writer:
-    """A model with its tokenizer, ready to continue texts."""
-
-    def __init__(self, command):
-        self.command = command
-        model = load_model(command.weights, command.tokenizer, command.ops, command.threads)
-        self.config, self.tokenizer, self.ops = model.config, model.tokenizer, model.ops
-        self.decoder = Decoder(model.config, model.ops, model.params)
-        self.choice = Choice(command.temperature, command.top_k, command.top_p, command.top_p_rule)
-        whole_between("max_new_tokens", command.max_new_tokens, 0)
-        whole_between("num_samples", command.num_samples, 1)
-        whole_between("seed", command.seed, 0, 2**63)
-        self.slide = max(1, self.config.n_ctx // 4)
-        self.tokens, self.seconds = 0, 0.0
-
-    def continued(self, prompt, seed):
-        """Yield (text, Drawn) for each new token; text is "" while a character is not yet whole."""
-        tokenizer, characters = self.tokenizer, codecs.getincrementaldecoder("utf-8")("replace")
-        ids = [tokenizer.eot, *tokenizer.encode(prompt)]
-        started = time.perf_counter()
-        try:
-            with self.ops.session():
-                for drawn in continuation(
-                    self.decoder, ids, self.command.max_new_tokens, self.choice, Dice(seed), slide=self.slide
-                ):
-                    self.tokens += 1
-                    if drawn.id == tokenizer.eot:
-                        break
-                    yield characters.decode(tokenizer.decode_bytes([drawn.id])), drawn
-            yield characters.decode(b"", final=True), None
-        finally:
-            self.seconds += time.perf_counter() - started
-
-    def candidates(self, drawn):
-        """The likeliest tokens of the distribution that one was drawn from, and it: (text, probability)."""
-        probs = self.choice.probs(drawn.logits)  # (V)
-        likeliest = np.argsort(-probs, kind="stable")[:CANDIDATES].tolist()
-        shown = likeliest if drawn.id in likeliest else [*likeliest, drawn.id]
-        return [(id, self.tokenizer.decode([id]), float(probs[id])) for id in shown if probs[id] > 0]
+PROMPT_BYTES = 2**26  # a larger file is no prompt
 
 
 def write_sample(command):
     """Carry out minigpt sample; the exit code: 0 done, 130 stopped by Ctrl-C, with what there was."""
-    prompts = prompts_of(command)
-    writer = Writer(command)
+    check(command)
+    writer = None
     try:
+        prompts = prompts_of(command)
+        writer = Writer(command)
         if command.interactive:
-            converse(writer)
-        elif command.json:
-            for record in records(writer, prompts):
-                print(json.dumps(record), flush=True)
+            converse(writer, command.seed)
         else:
-            write_all(writer, prompts)
+            seeds = range(command.seed, command.seed + command.num_samples)
+            samples = (Sample(prompt, seed) for prompt in prompts for seed in seeds)
+            if command.json:
+                write_records(writer, samples)
+            else:
+                write_all(writer, samples, len(prompts) * command.num_samples)
     except KeyboardInterrupt:
-        print(flush=True)
-        report(writer)
+        report(writer, "stopped by Ctrl-C")
         return INTERRUPTED
     report(writer)
     return 0
 
 
+def check(command):
+    """Refuse flags that contradict each other or would be ignored, and streams that are closed."""
+    if sum([bool(command.prompt), bool(command.prompt_file), command.interactive]) > 1:
+        raise ConfigError("give one of --prompt, --prompt-file and --interactive: found several")
+    if command.lines and not command.prompt_file:
+        raise ConfigError("lines says how to read --prompt-file, which is missing")
+    if command.top_p_rule != "smallest" and command.top_p is None:
+        Choice(top_p_rule=command.top_p_rule)
+        raise ConfigError("top_p_rule says how to read --top-p, which is missing")
+    if command.interactive and command.json:
+        raise ConfigError("interactive is for people and json for programs: give one of them")
+    if command.interactive and command.num_samples != 1:
+        raise ConfigError("num_samples must be 1 with --interactive, where an empty line goes on")
+    whole_between("max_new_tokens", command.max_new_tokens, 1)
+    whole_between("num_samples", command.num_samples, 1)
+    whole_between("seed", command.seed, 0, 2**63)
+    if sys.stdout is None:
+        raise DataError("standard output is closed: there is nowhere to write to")
+    if (command.interactive or command.prompt_file == "-") and sys.stdin is None:
+        raise DataError("standard input is closed: expected prompts from it")
+    if hasattr(sys.stdout, "reconfigure"):  # é is written as \xe9 where there is no é, as in ASCII
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
 def prompts_of(command):
     """The texts to continue."""
-    given = [bool(command.prompt), bool(command.prompt_file), command.interactive]
-    if sum(given) > 1:
-        raise ConfigError("give one of --prompt, --prompt-file and --interactive: found several")
     if not command.prompt_file:
-        if command.lines:
-            raise ConfigError("lines says how to read --prompt-file, which is missing")
         return [command.prompt]
     name = command.prompt_file
     try:
-        content = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-        text = content.decode()
+        with contextlib.nullcontext(sys.stdin.buffer) if name == "-" else open(name, "rb") as file:
+            content = file.read(PROMPT_BYTES + 1)
+        text = content.decode("utf-8-sig")  # a byte order mark is no text
     except OSError as reason:
         raise DataError(f"prompt_file: {name}: cannot be read: {reason.strerror}") from None
     except UnicodeDecodeError as reason:
         raise DataError(f"prompt_file: {name}: expected UTF-8, found byte {reason.start} not to be") from None
-    return text.splitlines() if command.lines else [text]
+    if len(content) > PROMPT_BYTES:
+        raise DataError(f"prompt_file: {name}: expected at most {PROMPT_BYTES:,} bytes, found more")
+    return lines_of(text, name) if command.lines else [text]
 
 
-def write_all(writer, prompts):
-    """Print every sample of every prompt as it comes, with a line between if there are several."""
-    samples = [(prompt, i) for prompt in prompts for i in range(writer.command.num_samples)]
-    for place, (prompt, i) in enumerate(samples):
-        if len(samples) > 1:
-            print(f"--- sample {place + 1} of {len(samples)}", flush=True)
-        write_one(writer, prompt, writer.command.seed + i)
+def lines_of(text, name):
+    r"""The lines of a text that are not blank. They end at \n or \r\n, and at nothing else."""
+    lines = [line for line in re.split(r"\r?\n", text) if line.strip()]
+    if not lines:
+        raise DataError(f"prompt_file: {name}: expected a prompt on each line, found only blank lines")
+    return lines
 
 
-def write_one(writer, prompt, seed):
-    """Print a prompt and what follows, token by token."""
-    print(prompt, end="", flush=True)
-    if writer.command.show_probs:
-        print()
-    for text, drawn in writer.continued(prompt, seed):
-        if not writer.command.show_probs:
-            print(text, end="", flush=True)
-        elif drawn:
-            print(row_of(writer.candidates(drawn), drawn.id), flush=True)
-    print(flush=True)
+def write_all(writer, samples, count):
+    """Print every sample as it comes, with a line between if there are several."""
+    for place, sample in enumerate(samples, start=1):
+        if count > 1:
+            say(f"--- sample {place} of {count}\n")
+        write_one(writer, sample)
+
+
+def write_one(writer, sample):
+    """Print a prompt and what follows, token by token; the line is ended even if Ctrl-C ends the text."""
+    say(sample.prompt)
+    if writer.show_probs:
+        say("\n")
+    try:
+        for text, drawn in writer.continued(sample):
+            if not writer.show_probs:
+                say(text)
+            elif drawn:
+                say(row_of(drawn.candidates, drawn.id) + "\n")
+    finally:
+        if not writer.show_probs:
+            say("\n")
 
 
 def row_of(candidates, chosen):
@@ -129,47 +119,73 @@ def row_of(candidates, chosen):
     return "  ".join(f"{cell:<22}" for cell in cells).rstrip()
 
 
-def records(writer, prompts):
-    """Yield an object for each sample: prompt, seed, text, ids, and the candidates if asked for."""
-    for prompt in prompts:
-        for i in range(writer.command.num_samples):
-            seed = writer.command.seed + i
-            parts = list(writer.continued(prompt, seed))
-            drawn = [one for _, one in parts if one]
-            record = {"prompt": prompt, "seed": seed, "text": "".join(text for text, _ in parts)}
-            record["ids"] = [one.id for one in drawn]
-            if writer.command.show_probs:
-                record["candidates"] = [writer.candidates(one) for one in drawn]
-            yield record
+def write_records(writer, samples):
+    """Print an object for each sample; Ctrl-C marks the last one as partial."""
+    for sample in samples:
+        partial = False
+        try:
+            for _ in writer.continued(sample):
+                pass
+        except KeyboardInterrupt:
+            partial = True
+        say(json.dumps(record_of(writer, sample, partial)) + "\n")
+        if partial:
+            raise KeyboardInterrupt
 
 
-def converse(writer):
+def record_of(writer, sample, partial):
+    """A sample for programs; ids are those that were drawn, with <|endoftext|> if it came."""
+    record = {"prompt": sample.prompt, "seed": sample.seed, "text": writer.text(sample), "partial": partial}
+    record["ids"] = [one.id for one in sample.drawn]
+    if writer.show_probs:
+        record["candidates"] = [one.candidates for one in sample.drawn]
+    return record
+
+
+def converse(writer, seed):
     """Continue one line after another; an empty line continues what was written last."""
     with contextlib.suppress(ImportError):  # where there is none, lines cannot be edited
         import readline  # noqa: F401
 
-    print("A line is continued; an empty line goes on; Ctrl-D ends.", file=sys.stderr)
-    written, seed = "", writer.command.seed
+    tell("A line is continued; an empty line goes on; Ctrl-C stops a text; Ctrl-D ends.")
+    written = ""
     while True:
         try:
             line = input("> ")
         except EOFError:
-            print()
+            say("\n")
             return
-        written = line or written
-        try:
-            print(written, end="", flush=True)
-            for text, _ in writer.continued(written, seed):
-                print(text, end="", flush=True)
-                written += text
-        except KeyboardInterrupt:
-            pass  # this text is long enough; the next line may come
-        print(flush=True)
-        seed += 1
+        except UnicodeDecodeError as reason:
+            raise DataError(f"standard input: expected {reason.encoding}, found other bytes") from None
+        sample = Sample(line or written, seed)
+        with contextlib.suppress(KeyboardInterrupt):  # this text is long enough; the next line may come
+            write_one(writer, sample)
+        written, seed = sample.prompt + writer.text(sample), seed + 1
 
 
-def report(writer):
-    """How fast it went, for the person at the terminal."""
-    if writer.tokens:
-        rate = writer.tokens / writer.seconds
-        print(f"{writer.tokens} tokens in {writer.seconds:.2f} s, {rate:.1f} tokens/s", file=sys.stderr)
+def say(text):
+    """Write to standard output, at once."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as reason:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tries again at its end
+        raise DataError(f"standard output: cannot be written to: {reason.strerror}") from None
+
+
+def tell(line):
+    """A line for the person at the terminal."""
+    if sys.stderr:  # None if it is closed, and then print would take standard output
+        print(line, file=sys.stderr, flush=True)
+
+
+def report(writer, stopped=""):
+    """How fast it went, and whether it was stopped."""
+    if writer and writer.tokens:
+        rate = writer.tokens / max(writer.seconds, 1e-9)
+        figures = f"{writer.tokens} tokens in {writer.seconds:.2f} s, {rate:.1f} tokens/s"
+        tell(f"{stopped}: {figures}" if stopped else figures)
+    elif stopped:
+        tell(f"{stopped} before the first token")
