@@ -5,9 +5,12 @@ import sys
 
 def main():
     """Run the command line."""
-    from minigpt.cli import main  # not above: worker processes import this file, and need no command line
+    try:
+        from minigpt.cli import main  # not above: worker processes import this file, and need no command line
 
-    return main()
+        return main()
+    except KeyboardInterrupt:
+        return 130  # Ctrl-C before a command had begun, as in cli.py
 
 
 if __name__ == "__main__":

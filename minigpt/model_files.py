@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from minigpt import kernels
 from minigpt.arrays import Flat
-from minigpt.config import GPTConfig
+from minigpt.config import GPTConfig, whole_between
 from minigpt.door import dtype_of_params
 from minigpt.errors import CheckpointError
 from minigpt.tokenizer import Tokenizer
@@ -27,6 +27,8 @@ def load_model(weights, tokenizer=None, ops="fast", threads=None):
 
     Raises CheckpointError (weights that are damaged, a tokenizer that does not fit) and ConfigError.
     """
+    if threads is not None:  # the reference operations, which have no use for it, would take anything
+        whole_between("threads", threads, 1, 1024)
     config, params = load_weights(weights)
     fitting = tokenizer_of(weights, tokenizer, config)
     return Model(config, params, fitting, kernels.table(ops, dtype_of_params(params), threads))

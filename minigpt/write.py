@@ -66,7 +66,7 @@ def check(command):
 def prompts_of(command):
     """The texts to continue."""
     if not command.prompt_file:
-        return [command.prompt]
+        return [as_text(command.prompt)]
     name = command.prompt_file
     try:
         with contextlib.nullcontext(sys.stdin.buffer) if name == "-" else open(name, "rb") as file:
@@ -79,6 +79,11 @@ def prompts_of(command):
     if len(content) > PROMPT_BYTES:
         raise DataError(f"prompt_file: {name}: expected at most {PROMPT_BYTES:,} bytes, found more")
     return lines_of(text, name) if command.lines else [text]
+
+
+def as_text(words):
+    """What was typed, where Python took some of its bytes for none of a text: they are read as UTF-8."""
+    return words.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def lines_of(text, name):
@@ -156,8 +161,9 @@ def converse(writer, seed):
             say("\n")
             return
         except UnicodeDecodeError as reason:
-            raise DataError(f"standard input: expected {reason.encoding}, found other bytes") from None
-        sample = Sample(line or written, seed)
+            found = f"expected {reason.encoding}, found byte 0x{reason.object[reason.start]:02x}"
+            raise DataError(f"standard input: {found}; set PYTHONIOENCODING=utf-8") from None
+        sample = Sample(as_text(line) or written, seed)
         with contextlib.suppress(KeyboardInterrupt):  # this text is long enough; the next line may come
             write_one(writer, sample)
         written, seed = sample.prompt + writer.text(sample), seed + 1
