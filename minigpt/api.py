@@ -1,6 +1,7 @@
 """The functions that other programs call: checks at the door, the right kernels, then the model."""
 
 from minigpt import kernels, model
+from minigpt.arrays import Flat
 from minigpt.config import whole_between
 from minigpt.door import checked_config, checked_params, checked_targets, checked_tokens, dtype_of_params
 from minigpt.model import backward, forward
@@ -22,7 +23,7 @@ def logits(config, params, tokens, ops="fast"):
     table = kernels.table(ops, dtype_of_params(checked_params(config, params)))
     tokens = checked_tokens(config, tokens)
     with table.session():
-        return forward(config, table, params, tokens)[0]
+        return forward(config, table, table.weights(params), tokens)[0]
 
 
 def loss_and_grads(config, params, tokens, targets, ops="fast"):
@@ -34,7 +35,8 @@ def loss_and_grads(config, params, tokens, targets, ops="fast"):
     tokens = checked_tokens(config, tokens)
     targets = checked_targets(config, tokens, targets)
     with table.session():
-        scores, tape = forward(config, table, params, tokens)
+        scores, tape = forward(config, table, table.weights(params), tokens)
         loss, tail = table.cross_entropy_forward(scores, targets)
-        grads = dict(backward(config, table, table.cross_entropy_backward(1.0, tail), tape))
+        gradients = backward(config, table, table.cross_entropy_backward(1.0, tail), tape)
+        grads = table.collect(gradients, into=Flat.empty_like(params, model.param_shapes(config)), add=False)
     return float(loss), {name: grads[name] for name in params}

@@ -42,6 +42,12 @@ class Flat(Mapping):
         return cls(shapes, np.zeros(sum(map(math.prod, shapes.values())), dtype))
 
     @classmethod
+    def empty_like(cls, arrays, shapes):
+        """Room for shapes, of the number type and on the device of any mapping of names to arrays."""
+        one = next(iter(arrays.values()))
+        return cls(shapes, np.empty(sum(map(math.prod, shapes.values())), one.dtype, like=one))
+
+    @classmethod
     def pack(cls, arrays, dtype):
         """A copy of any mapping of names to arrays, as one buffer."""
         flat = cls.zeros({name: np.shape(array) for name, array in arrays.items()}, dtype)

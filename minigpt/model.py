@@ -61,7 +61,7 @@ def forward(config, ops, params, tokens):
     x, embedding = ops.embedding_forward(tokens, params["wte.weight"], params["wpe.weight"])  # (B, T, C)
     tape = [embedding]
     for layer in range(config.n_layer):
-        x, block = block_forward(ops, within(params, f"h.{layer}."), x, config.n_head)  # (B, T, C)
+        x, block = ops.block_forward(ops, within(params, f"h.{layer}."), x, config.n_head)  # (B, T, C)
         tape.append(block)
     x, ln_f = ops.layernorm_forward(x, params["ln_f.weight"], params["ln_f.bias"])  # (B, T, C)
     logits, head = ops.unembedding_forward(x, params["wte.weight"])  # (B, T, V)
@@ -80,7 +80,7 @@ def backward(config, ops, dlogits, tape):
     dx, dgain, dbias = ops.layernorm_backward(dx, tape.pop())  # (B, T, C)
     yield from {"ln_f.weight": dgain, "ln_f.bias": dbias}.items()
     for layer in reversed(range(config.n_layer)):
-        dx, grads = block_backward(ops, dx, tape.pop())  # (B, T, C)
+        dx, grads = ops.block_backward(ops, dx, tape.pop())  # (B, T, C)
         yield from ((f"h.{layer}.{name}", grad) for name, grad in grads.items())
     dwte, dwpe = ops.embedding_backward(dx, tape.pop())  # (V, C), (N, C)
     yield "wpe.weight", dwpe
@@ -89,6 +89,8 @@ def backward(config, ops, dlogits, tape):
 
 def block_forward(ops, p, x, n_head):
     """x + attention(layernorm(x)), then that + mlp(layernorm(that)). p: the block's own parameters.
+
+    forward and backward find both block functions in ops, as they find the operations: a table may fuse them.
 
     x (B, T, C) -> x (B, T, C)
     """

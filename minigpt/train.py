@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minigpt import guard
-from minigpt.arrays import Flat, collect
+from minigpt.arrays import Flat
 from minigpt.model import backward, forward
 from minigpt.optim import clip_scale, learning_rate
 
@@ -33,11 +33,12 @@ class Report(NamedTuple):
 def train_step(config, optimizer, ops, world, state, batches):
     """One optimizer step on a global batch, given in parts. Every line below is one file to read next."""
     loss, grads = 0.0, state.grads
+    weights = ops.weights(state.params)  # kernels/: as they are, or on a GPU a copy in bfloat16
     for i, (tokens, targets) in enumerate(batches):  # data.py
-        logits, tape = forward(config, ops, state.params, tokens)  # model.py -> ops/
+        logits, tape = forward(config, ops, weights, tokens)  # model.py -> ops/
         part, tail = ops.cross_entropy_forward(logits, targets)  # ops/cross_entropy.py
         dlogits = ops.cross_entropy_backward(1 / len(batches), tail)
-        grads = collect(backward(config, ops, dlogits, tape), into=grads, add=i > 0)  # model.py: mirrored
+        grads = ops.collect(backward(config, ops, dlogits, tape), into=grads, add=i > 0)  # model.py: mirrored
         loss = loss + part / len(batches)
 
     loss, gradient = world.mean(loss), world.mean(grads.buffer)  # comm.py: all-reduce

@@ -1,4 +1,4 @@
-"""Ops tables: which function does each operation. The reference is ops/ and optim themselves.
+"""Ops tables: which function does each operation. The reference is ops/, optim and the model's own blocks.
 
 A fast table is the reference with some entries replaced by kernels of the same name and signature, so
 the model never knows which it runs on. tests/reference/test_scalar.py holds every table to the same scalar
@@ -10,13 +10,28 @@ from collections.abc import Callable
 from types import SimpleNamespace
 
 from minigpt import ops, optim
+from minigpt.arrays import collect
 from minigpt.errors import ConfigError
+from minigpt.model import block_backward, block_forward
 
-OPTIMIZER = ("adamw", "global_norm")
+
+def weights(params):
+    """The parameters in the number type that the operations work in: here as they are."""
+    return params
+
+
+REFERENCE = {name: getattr(ops, name) for name in ops.__all__} | {
+    "adamw": optim.adamw,
+    "block_backward": block_backward,
+    "block_forward": block_forward,
+    "collect": collect,
+    "global_norm": optim.global_norm,
+    "weights": weights,
+}
 
 
 class Table(SimpleNamespace):
-    """The functions of ops and optim as attributes, and `session`: the context in which to call them."""
+    """The functions of REFERENCE as attributes, and `session`: the context in which to call them."""
 
     name: str
     threads: int
@@ -31,10 +46,8 @@ def table(name, dtype, threads=None):
     """
     if name not in ("fast", "reference"):
         raise ConfigError(f"ops must be fast or reference: found {name!r}")
-    functions = {entry: getattr(ops, entry) for entry in ops.__all__}
-    functions |= {entry: getattr(optim, entry) for entry in OPTIMIZER}
     if name == "fast" and dtype == "float32":
         from minigpt.kernels import cpu  # only where it is used: it settles the process's memory allocator
 
-        return cpu.table(functions, threads)
-    return Table(**functions, name="reference", threads=1, session=contextlib.nullcontext)
+        return cpu.table(REFERENCE, threads)
+    return Table(**REFERENCE, name="reference", threads=1, session=contextlib.nullcontext)

@@ -8,8 +8,9 @@ import pytest
 from minigpt.config import GPTConfig
 from minigpt.errors import ConfigError
 from tests.support import equations
-from tests.support.models import REFERENCE, TINY, direction_error, gradient_of, random_batch, random_params
+from tests.support.models import TINY, direction_error, gradient_of, random_batch, random_params
 from tests.support.proofs import VALUE
+from tests.support.tables import table_of
 
 # two layers of two heads; and the least that a GPT can be
 MODELS = (TINY, GPTConfig(n_layer=1, n_head=1, n_embd=1, n_ctx=1, n_vocab=3))
@@ -66,7 +67,7 @@ def check_logits(model):
     """The forward pass is the published model, written out block by block."""
     for config in MODELS:
         tokens, _ = random_batch(config, B=2, T=min(4, config.n_ctx))
-        logits, _ = model.forward(config, REFERENCE, random_params(config), tokens)
+        logits, _ = model.forward(config, table_of(model), random_params(config), tokens)
         expected = expected_logits(config)
         assert np.abs(logits - expected).max() <= VALUE * np.abs(expected).max()
 
@@ -88,9 +89,10 @@ def check_gradient(model):
 def check_each_gradient_once(model):
     """backward uses up the tape and gives every gradient once, in the parameter's shape, wte's last."""
     params, (tokens, targets) = random_params(TINY), random_batch(TINY, B=2, T=3)
-    logits, tape = model.forward(TINY, REFERENCE, params, tokens)
-    _, tail = REFERENCE.cross_entropy_forward(logits, targets)
-    given = list(model.backward(TINY, REFERENCE, REFERENCE.cross_entropy_backward(1.0, tail), tape))
+    table = table_of(model)
+    logits, tape = model.forward(TINY, table, params, tokens)
+    _, tail = table.cross_entropy_forward(logits, targets)
+    given = list(model.backward(TINY, table, table.cross_entropy_backward(1.0, tail), tape))
     assert tape == []
     assert [name for name, _ in given][-1] == "wte.weight"
     assert sorted(name for name, _ in given) == sorted(params)

@@ -6,9 +6,7 @@ from minigpt import model
 from minigpt.arrays import Flat, collect
 from minigpt.config import GPTConfig
 from tests.support.complex_step import STEP, derivative, relative
-from tests.support.tables import reference_table
-
-REFERENCE = reference_table()
+from tests.support.tables import table_of
 
 # B, T, C, H, V, N all differ; n_ctx > T leaves position rows unused; 1,864 parameters
 TINY = GPTConfig(n_layer=2, n_head=2, n_embd=8, n_ctx=6, n_vocab=7)
@@ -31,16 +29,17 @@ def random_batch(config, B, T, seed=0):
 
 def loss_of(config, buffer, tokens, targets, model=model):
     """The loss of the model whose parameters lie in buffer, which may be complex."""
-    params = Flat(model.param_shapes(config), buffer)
-    logits, _ = model.forward(config, REFERENCE, params, tokens)
-    return REFERENCE.cross_entropy_forward(logits, targets)[0]
+    params, table = Flat(model.param_shapes(config), buffer), table_of(model)
+    logits, _ = model.forward(config, table, params, tokens)
+    return table.cross_entropy_forward(logits, targets)[0]
 
 
 def gradient_of(config, params, tokens, targets, model=model):
     """name -> gradient of the loss, from the model's own backward pass."""
-    logits, tape = model.forward(config, REFERENCE, params, tokens)
-    _, tail = REFERENCE.cross_entropy_forward(logits, targets)
-    return dict(model.backward(config, REFERENCE, REFERENCE.cross_entropy_backward(1.0, tail), tape))
+    table = table_of(model)
+    logits, tape = model.forward(config, table, params, tokens)
+    _, tail = table.cross_entropy_forward(logits, targets)
+    return dict(model.backward(config, table, table.cross_entropy_backward(1.0, tail), tape))
 
 
 def direction_error(config, params, tokens, targets, model=model, seed=0):

@@ -6,15 +6,18 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from minigpt import kernels, ops, optim
+from minigpt import kernels
 from minigpt.kernels.cpu import attention, team
 
 
 def reference_table(**replacements):
-    """The functions of minigpt.ops and minigpt.optim, some of them replaced by name."""
-    functions = {name: getattr(ops, name) for name in ops.__all__}
-    functions |= {"global_norm": optim.global_norm, "adamw": optim.adamw}
-    return SimpleNamespace(**(functions | replacements))
+    """The reference's functions, some of them replaced by name."""
+    return SimpleNamespace(**(kernels.REFERENCE | replacements))
+
+
+def table_of(model):
+    """The reference with the blocks of a module, which may be a mutant of minigpt.model."""
+    return reference_table(block_forward=model.block_forward, block_backward=model.block_backward)
 
 
 def cpu_table(threads):
