@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 import minigpt
-from minigpt import ops, optim
 from minigpt.arrays import Flat
 from minigpt.config import OptimizerConfig
 from minigpt.train import new_state, train_step
 from reference import golden
 from reference.compare import distance, distances
+from tests.support.tables import reference_table
 
 CLAIM = 1e-11
-OPS = SimpleNamespace(**vars(ops) | {"global_norm": optim.global_norm, "adamw": optim.adamw})
+OPS = reference_table()
 ALONE = SimpleNamespace(mean=lambda x: x, agree=lambda verdict: verdict)  # a world of one process
 COURSE = {"lr": golden.LR, "warmup": golden.WARMUP, "steps": golden.STEPS, "final": golden.FINAL}
 

@@ -6,13 +6,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from minigpt import ops, optim
+from minigpt import optim
 from minigpt.arrays import Flat
 from minigpt.config import OptimizerConfig
 from minigpt.train import new_state, train_step
 from reference import golden
 from reference.compare import distance, distances
 from reference.scalar import schedules
+from tests.support.tables import reference_table
 
 torch = pytest.importorskip("torch", reason="torch is not installed; test_golden.py has its answers")
 torch_twin = pytest.importorskip("reference.torch_twin")
@@ -90,7 +91,7 @@ def test_wrong_adamw_is_noticed(wrong):
 
 CLAIM = 1e-11  # of a gradient's norm, as in test_torch_twin.py
 SMALL = SimpleNamespace(n_layer=2, n_head=2, n_embd=8, n_ctx=6, n_vocab=11, B=2, T=5)
-OPS = SimpleNamespace(**vars(ops) | {"global_norm": optim.global_norm, "adamw": optim.adamw})
+OPS = reference_table()
 ALONE = SimpleNamespace(mean=lambda x: x, agree=lambda verdict: verdict)  # a world of one process
 
 

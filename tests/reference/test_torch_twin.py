@@ -15,6 +15,7 @@ from minigpt import ops
 from minigpt.model import backward, forward
 from reference import golden
 from reference.compare import distance, distances
+from tests.support.tables import reference_table
 
 torch = pytest.importorskip("torch", reason="torch is not installed; test_golden.py has its answers")
 torch_twin = pytest.importorskip("reference.torch_twin")
@@ -22,7 +23,7 @@ torch_twin = pytest.importorskip("reference.torch_twin")
 torch.set_num_threads(1)
 
 CLAIM = 1e-11
-TABLE = {name: getattr(ops, name) for name in ops.__all__}
+TABLE = reference_table()
 SMALL = SimpleNamespace(n_layer=2, n_head=2, n_embd=8, n_ctx=6, n_vocab=11, B=2, T=5)
 
 
@@ -45,14 +46,14 @@ def configs(draw):
     )
 
 
-def ours(config, params, tokens, targets, table=ops):
+def ours(config, params, tokens, targets, table=TABLE):
     """minigpt's logits, loss and gradients."""
     logits, tape = forward(config, table, params, tokens)
     loss, tail = table.cross_entropy_forward(logits, targets)
     return logits, loss, dict(backward(config, table, table.cross_entropy_backward(1.0, tail), tape))
 
 
-def worst(config, seed, table=ops, attention="explicit"):
+def worst(config, seed, table=TABLE, attention="explicit"):
     """The largest distance of logits, loss and all gradients."""
     params, (tokens, targets) = golden.weights(config, seed), golden.batch(config, seed)
     logits, loss, grads = ours(config, params, tokens, targets, table)
@@ -119,7 +120,7 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_planted_fault_is_noticed(fault):
     assert worst(SMALL, 0) <= CLAIM
-    assert worst(SMALL, 0, SimpleNamespace(**TABLE | FAULTS[fault])) > 5 * CLAIM
+    assert worst(SMALL, 0, reference_table(**FAULTS[fault])) > 5 * CLAIM
 
 
 @pytest.mark.parametrize(("constant", "wrong"), [
