@@ -54,8 +54,8 @@ class Decoder:
     """A model that reads on from what its cache holds."""
 
     def __init__(self, config, ops, params):
-        self.config, self.ops, self.params = config, ops, params
-        self.blocks = [within(params, f"h.{layer}.") for layer in range(config.n_layer)]
+        self.config, self.ops, self.params = config, ops, ops.weights(params)
+        self.blocks = [within(self.params, f"h.{layer}.") for layer in range(config.n_layer)]
 
     def read(self, cache, tokens):
         """The logits of what follows tokens, which follow what is in the cache and go into it.
