@@ -1,4 +1,6 @@
-"""Choosing tokens: greedy, temperature, top-k, top-p, and the window."""
+"""Choosing tokens: dice, greedy, temperature, top-k, top-p, and the window."""
+
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -6,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minigpt
+from minigpt import kernels, run
 from minigpt.choice import Choice, Dice
 
 CONFIG = minigpt.GPTConfig(n_layer=2, n_head=2, n_embd=8, n_ctx=6, n_vocab=11)
@@ -66,6 +69,38 @@ def test_the_coldest_temperatures_are_greedy(params, temperature):
     )
 
 
+# The dice, as numerators over 2^53. A seed means the same texts for ever: this list never changes.
+ROLLS = {
+    0: (5737240835340368, 2430022687152954, 369056694262205, 148867706415198),
+    2**63: (7307940481540815, 5372367742996462),
+    (7, 20): (4736888413804872, 8284346091450763),  # a seed and a step, as training's samples have them
+}
+
+
+@pytest.mark.parametrize("seed", ROLLS)
+def test_the_dice_are_the_same_for_ever_to_the_last_of_53_bits(seed):
+    dice = Dice(list(seed) if isinstance(seed, tuple) else seed)
+    assert [dice.roll() for _ in ROLLS[seed]] == [number / 2**53 for number in ROLLS[seed]]
+
+
+def test_the_dice_are_pcg64_as_published():
+    """O'Neill 2014, PCG XSL RR 128/64: step the state, fold its halves, rotate by its top six bits."""
+    dice, bits = Dice(5), np.random.PCG64(5).state["state"]
+    state = bits["state"]
+    for _ in range(50):
+        state = (state * 0x2360ED051FC65DA44385DF649FCCF645 + bits["inc"]) % 2**128
+        folded, turn = (state >> 64) ^ (state % 2**64), state >> 122
+        word = (folded >> turn | folded << (64 - turn)) % 2**64
+        assert dice.roll() == (word >> 11) / 2**53
+
+
+@pytest.mark.parametrize("roll", [0.0, 0.5, 1 - 2.0**-53])
+def test_a_roll_on_a_border_takes_the_token_behind_it(roll):
+    """Probabilities 0, 1/2, 0, 1/2: a token of none is never taken."""
+    choice, dice = Choice(1.0, top_k=2), SimpleNamespace(roll=lambda: roll)
+    assert choice.draw(np.array([-1.0, 2.0, -1.0, 2.0]), dice) == (1 if roll < 0.5 else 3)
+
+
 logits_lists = st.lists(st.floats(-30, 30), min_size=1, max_size=12)
 
 
@@ -107,6 +142,43 @@ def test_openai_rule_leaves_out_the_token_that_crosses_p():
     assert (Choice(1.0, top_p=0.1, top_p_rule="openai").probs(logits) > 0).tolist() == [True, False, False]
 
 
+@pytest.mark.parametrize(("p", "kept"), [(0.25, 1), (0.5, 2), (0.5 + 2.0**-52, 3), (0.75, 3), (1.0, 4)])
+def test_a_set_that_reaches_p_exactly_is_enough(p, kept):
+    """Four tokens of exactly 1/4 each."""
+    assert (Choice(1.0, top_p=p).probs(np.zeros(4)) > 0).tolist() == [True] * kept + [False] * (4 - kept)
+
+
+def test_openai_rule_keeps_the_token_that_reaches_p_exactly_and_its_equals():
+    logits = np.log([0.5, 0.25, 0.125, 0.125])
+    for p, kept in ((0.5, 1), (0.75, 2), (0.8, 2), (0.875, 4), (0.9, 4)):
+        assert (Choice(1.0, top_p=p, top_p_rule="openai").probs(logits) > 0).sum() == kept, p
+
+
+def openai_top_p(logits, p):
+    """openai/gpt-2, src/sample.py, top_p_logits, for one row and in NumPy."""
+    falling = np.sort(logits)[::-1]
+    probs = np.exp(falling) / np.exp(falling).sum()
+    last = max((np.cumsum(probs) <= p).sum() - 1, 0)
+    return logits >= falling[last]
+
+
+@given(st.lists(st.integers(-3, 3), min_size=1, max_size=12), st.floats(0.01, 0.99))
+def test_openai_rule_is_theirs(logits, p):
+    logits = np.array(logits, float)
+    reached = np.cumsum(np.sort(np.exp(logits) / np.exp(logits).sum())[::-1])
+    if np.abs(reached - p).min() > 1e-9:  # at a tie rounding decides
+        kept = Choice(1.0, top_p=p, top_p_rule="openai").probs(logits) > 0
+        assert kept.tolist() == openai_top_p(logits, p).tolist()
+
+
+@given(logits_lists)
+def test_at_temperature_0_the_whole_distribution_of_the_model_is_told(logits):
+    logits = np.array(logits)
+    expected = np.exp(logits - logits.max())
+    probs = Choice(0.0, top_k=1, top_p=0.1).probs(logits)
+    np.testing.assert_allclose(probs, expected / expected.sum(), rtol=1e-12)
+
+
 def test_draws_follow_the_distribution():
     logits, n = np.log([0.5, 0.25, 0.15, 0.1]), 20_000
     dice, choice = Dice(0), Choice(1.0)
@@ -116,14 +188,33 @@ def test_draws_follow_the_distribution():
     assert chi_square < 16.27  # 3 degrees of freedom: exceeded once in a thousand seeds
 
 
+NUMBERS = {
+    "temperature": (-1, -0.0001, float("nan"), float("inf"), True, "1", None, [], 1j, np.array([1.0, 2.0])),
+    "top_k": (-1, 1.0, float("nan"), True, False, "", "5", [], [5], 2**31),
+    "top_p": (0, 0.0, -0.1, 1.1, float("nan"), True, "0.5", [], 1j),
+    "top_p_rule": ("best", None, 0, ["smallest"]),
+    "seed": (-1, 2**63 + 1, 0.0, 1.5, True, "0", None, [1]),
+    "max_new_tokens": (-1, 2**31, 1.0, True, "5", None, []),
+    "slide": (0, 7, 1.0, True, "1", None),
+    "ops": ("best", None, 1),
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, row in NUMBERS.items() for value in row])
+def test_numbers_that_are_none_are_named(params, name, value):
+    for generate, prompt in ((minigpt.generate, [1]), (minigpt.generate_batch, [[1]])):
+        with pytest.raises(minigpt.ConfigError, match=rf"^{name} must be "):
+            generate(CONFIG, params, prompt, **{name: value})
+
+
+def test_the_numbers_at_the_ends_of_their_ranges_are_taken(params):
+    for options in ({"seed": 2**63}, {"top_k": 0}, {"top_p": 1}, {"top_p": 5e-324}, {"top_k": np.int64(3)}):
+        assert len(minigpt.generate(CONFIG, params, [1], 3, temperature=1.0, **options)) == 3
+    assert minigpt.generate(CONFIG, params, [1], 0) == []
+    assert minigpt.generate_batch(CONFIG, params, []) == []
+
+
 BAD = {
-    "temperature": ({"temperature": -1}, minigpt.ConfigError, "temperature must be at least 0"),
-    "temperature NaN": ({"temperature": float("nan")}, minigpt.ConfigError, "temperature must be"),
-    "top_k": ({"top_k": -1}, minigpt.ConfigError, "top_k must be between 0"),
-    "top_p": ({"top_p": 1.1}, minigpt.ConfigError, "top_p must be at least 0 and at most 1"),
-    "rule": ({"top_p_rule": "best"}, minigpt.ConfigError, "top_p_rule must be one of smallest, openai"),
-    "count": ({"max_new_tokens": -1}, minigpt.ConfigError, "max_new_tokens must be between 0"),
-    "seed": ({"seed": -1}, minigpt.ConfigError, "seed must be between 0"),
     "prompt": ({"prompt_ids": [1, 11]}, minigpt.DataError, r"prompt_ids\[1\] is 11"),
     "float prompt": ({"prompt_ids": [1.5]}, minigpt.DataError, "prompt_ids must be integers"),
     "2-D prompt": ({"prompt_ids": [[1]]}, minigpt.DataError, "prompt_ids must be one row"),
@@ -139,3 +230,31 @@ def test_bad_arguments_are_named(params, case):
     arguments, error, message = BAD[case]
     with pytest.raises(error, match=message):
         minigpt.generate(CONFIG, params, **{"prompt_ids": [1], **arguments})
+
+
+# ---- during training ----------------------------------------------------------------------------------
+
+
+def test_training_shows_what_the_model_writes_at_temperature_07_among_the_likeliest_50():
+    """Held to a loop of its own: read all anew, keep 50, divide by 0.7, roll the dice of (seed, step)."""
+    config = minigpt.GPTConfig(n_layer=1, n_head=2, n_embd=8, n_ctx=6, n_vocab=70)
+    params = minigpt.init_params(config, dtype="float64")
+    params.buffer[:] *= 8
+    said = []
+    training = SimpleNamespace(
+        config=config,
+        recipe=SimpleNamespace(seed=3, sample_tokens=40),
+        corpus=SimpleNamespace(tokenizer=SimpleNamespace(decode=lambda ids: ids)),
+        trainer=SimpleNamespace(
+            state=SimpleNamespace(step=20), params=params, ops=kernels.table("reference", "float64")
+        ),
+        log=SimpleNamespace(sample=lambda *what: said.append(what)),
+    )
+    run.Run.sample(training)
+
+    ids, dice = [69], Dice([3, 20])
+    for _ in range(40):
+        scores = minigpt.logits(config, params, [ids[-6:]])[0, -1]
+        weights = np.where(scores >= np.sort(scores)[-50], np.exp(scores / 0.7), 0)
+        ids.append(int(np.searchsorted(np.cumsum(weights) / weights.sum(), dice.roll(), side="right")))
+    assert said == [(20, ids[1:])]
