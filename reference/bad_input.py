@@ -11,6 +11,13 @@ class BadInput(ValueError):
     """Says what, where, expected, found, and what to do."""
 
 
+def refuse_empty(command, *flags):
+    """An empty name would stand for the folder that one is in: a variable of a script was not set."""
+    for flag in flags:
+        if getattr(command, flag) == "":
+            raise BadInput(f"{flag}: expected a path: found an empty one")
+
+
 def answered(tool, work):
     """work()'s exit code, or 2 and one line on standard error where its input is bad."""
     try:

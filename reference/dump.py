@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from reference.bad_input import BadInput, answered
+from reference.bad_input import BadInput, answered, refuse_empty
 
 FORMATS = ("safetensors", "npz", "debug-state")
 
@@ -47,6 +47,7 @@ class Dump:
         from reference.llmc import run
         from reference.questions import question
 
+        refuse_empty(self, "out", "weights", "tokens", "text", "targets")
         if any(number is not None and number < 1 for number in (self.batch, self.time)):
             raise BadInput(f"--batch and --time must be 1 or more: found {self.batch} and {self.time}")
         plan = Plan(self.out, self.layers, self.names, self.dtype, formats_of(self.format))

@@ -43,6 +43,8 @@ def choose(sizes, layers, names):
     """(names, layers) of what is to be written. Raises BadInput for what matches nothing."""
     patterns = [word.strip() for word in names.split(",") if word.strip()]
     chosen = [name for name in AXES if wanted(name, patterns)]
+    if not chosen and not set(patterns) - set(PARAMETERS):
+        raise BadInput(f"--names: expected tensors, for parameters are written anyhow: found {names!r}")
     for pattern in patterns:
         if not fnmatch.filter(AXES, pattern):
             raise BadInput(f"--names: {pattern!r} matches none of {', '.join(ACTIVATIONS)}, loss, or d<name>")

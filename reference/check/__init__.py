@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from reference.bad_input import BadInput, answered
+from reference.bad_input import BadInput, answered, refuse_empty
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Check:
     text: str | None = None
     """The text whose first tokens are the batch; tinyshakespeare's are llm.c's debug batch. None: the State
     of the Union addresses; random ids for a model without a tokenizer."""
-    batch: int = 4
-    """Sequences."""
+    batch: int | None = None
+    """Sequences. None: 4."""
     time: int | None = None
     """Tokens in a sequence. None: 64, or the model's context."""
     against: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAMES [FILE]")] = ()
@@ -50,6 +50,7 @@ class Check:
         from minigpt.errors import MinigptError  # here, so that --help need not wait
         from reference.check.program import check
 
+        refuse_empty(self, "weights", "text")
         try:
             return check(self)
         except MinigptError as error:

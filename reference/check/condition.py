@@ -34,7 +34,9 @@ FEW, NARROW = 10**6, 4  # parameters, channels: with fewer, one draw may be far 
 
 
 class Coarse:
-    """The reference table, rounding coarsely."""
+    """The reference table, rounding coarsely; blocks are made of operations, and none themselves."""
+
+    block_forward, block_backward = staticmethod(model.block_forward), staticmethod(model.block_backward)
 
     def __init__(self, rng):
         self.rng, self.table = rng, kernels.table("reference", "float64")

@@ -4,6 +4,7 @@
 tensors, stacked over layers, matrices (out, in), wte's with rows of zeros up to a multiple of 128.
 """
 
+import os
 from typing import NamedTuple
 
 import numpy as np
@@ -38,12 +39,13 @@ class DebugState(NamedTuple):
 
 def read(path, config, shapes):
     """The state in a file, for a model of this config with parameters of these shapes."""
-    content = np.memmap(path, np.uint8, "r")
-    magic, version, B, T = (int(word) for word in content[:16].view("<i4")) if len(content) >= 16 else [0] * 4
+    size = os.stat(path).st_size
+    content = np.memmap(path, np.uint8, "r") if size >= HEADER else np.zeros(16, np.uint8)
+    magic, version, B, T = (int(word) for word in content[:16].view("<i4"))
     if (magic, version) != (MAGIC, VERSION):
         raise CheckpointError(
             f"{path}: expected a debug state of llm.c (magic {MAGIC}, version {VERSION}), "
-            f"found magic {magic}, version {version}"
+            f"found magic {magic}, version {version} in {size:,} bytes"
         )
     V, padding = config.n_vocab, -config.n_vocab % ROUND_UP * config.n_embd
     numbers = sum(int(np.prod(shape)) for shape in shapes.values()) + padding

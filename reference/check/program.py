@@ -29,6 +29,8 @@ def check(command):
     refuse_numbers_out_of_range(command)
     judges, state_path = judges_of(command.against)
     config, params = model_of(command)
+    if command.golden and config != minigpt.PRESETS["gpt2"]:
+        raise BadInput("--golden: what is published is of OpenAI's 124M; these weights have another shape")
     state = state_path and debug_state.read(state_path, config, param_shapes(config))
     tokens, targets, origin = batch_of(command, config, state)
     require(expected_memory(config, tokens.size), f"a check of {words(config)} on {tokens.size:,} tokens")
@@ -53,7 +55,7 @@ def check(command):
 
 def refuse_numbers_out_of_range(command):
     """Numbers that no model could make right."""
-    if command.batch < 1 or (command.time is not None and command.time < 1):
+    if any(number is not None and number < 1 for number in (command.batch, command.time)):
         raise BadInput(f"--batch and --time must be 1 or more: found {command.batch} and {command.time}")
     if not 0 <= command.seed < 2**63:
         raise BadInput(f"--seed must be between 0 and {2**63 - 1}: found {command.seed}")
@@ -62,7 +64,7 @@ def refuse_numbers_out_of_range(command):
 def judges_of(against):
     """The judges asked for, and the debug state's path: ("complex-step,debug-state", "x.bin")."""
     given = [word for part in against for word in part.split(",") if word]
-    judges = [word for word in given if word in JUDGES]
+    judges = list(dict.fromkeys(word for word in given if word in JUDGES))
     paths = [word for word in given if word not in JUDGES]
     if len(paths) != ("debug-state" in judges):
         expected = "one FILE for debug-state" if "debug-state" in judges else f"names of {', '.join(JUDGES)}"
@@ -90,7 +92,7 @@ def model_of(command):
         if command.n_head is not None:
             raise BadInput("--n-head is for weights files: say --random n_head=...")
         config, _ = random_shape(command.random)
-        positions = command.batch * subject.time_of(config, command.time)
+        positions = (command.batch or subject.BATCH) * subject.time_of(config, command.time)
         require(expected_memory(config, positions), f"a check of {words(config)} on {positions:,} tokens")
         return config, subject.random_params(config, command.seed)
     config, params = subject.load(command.weights, command.n_head)
@@ -102,11 +104,11 @@ def model_of(command):
 def batch_of(command, config, state):
     """tokens, targets and where they are from; a debug state brings its own."""
     if not state:
-        return subject.batch_of(
-            config, command.text, command.weights, command.batch, command.time, command.seed
-        )
-    if command.text is not None:
-        raise BadInput("--text: a debug state brings its own batch: leave out --text")
+        B = command.batch or subject.BATCH
+        return subject.batch_of(config, command.text, command.weights, B, command.time, command.seed)
+    for flag in ("text", "batch", "time"):
+        if getattr(command, flag) is not None:
+            raise BadInput(f"--{flag}: a debug state brings its own batch: leave out --{flag}")
     return state.tokens, state.targets, "the debug state's"
 
 
@@ -178,8 +180,6 @@ def facts(command, question, say):
     """The published facts, where the weights are OpenAI's 124M or are said to be."""
     batch = question.tokens, question.targets
     openais = published.are_openais(question.config, *batch, question.answer["loss"])
-    if command.golden and question.config != minigpt.PRESETS["gpt2"]:
-        raise BadInput("--golden: what is published is of OpenAI's 124M; these weights have another shape")
     if not (openais or command.golden):
         return []
     if not published.is_debug_batch(*batch):

@@ -10,6 +10,7 @@ from minigpt.model import param_shapes
 
 GPT2_VOCAB = PRESETS["gpt2"].n_vocab
 ADDRESSES = "the State of the Union addresses"
+BATCH = 4  # sequences, unless another number is asked for
 LONGEST = 64  # positions, unless more are asked for: llm.c's debug batch
 
 

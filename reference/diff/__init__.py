@@ -5,7 +5,7 @@ from typing import Literal
 
 from tyro.conf import Positional
 
-from reference.bad_input import answered
+from reference.bad_input import answered, refuse_empty
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,8 +38,12 @@ class Diff:
 
     def compare(self):
         """Compare and report; the exit code."""
-        from reference.diff.compare import compare  # here, so that --help need not wait for NumPy
+        import numpy as np  # here, so that --help need not wait for it
 
-        report, code = compare(self)
+        from reference.diff.compare import compare
+
+        refuse_empty(self, "ref", "mine", "shapes")
+        with np.errstate(all="ignore"):  # what is not finite shows in the report
+            report, code = compare(self)
         print(report)
         return code

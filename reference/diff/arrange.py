@@ -12,7 +12,7 @@ import numpy as np
 from reference.bad_input import BadInput
 from reference.diff.layouts import fits, input_first, layouts_of, rearranged, width
 from reference.diff.recognise import PARTS, is_part, recognise, whole_of
-from reference.llmc.names import MATRICES, PARAMETERS, axes_of, keys, layered
+from reference.llmc.names import MATRICES, PARAMETERS, axes_of, keys, label, layered
 
 CLEARLY = (
     0.1  # of the distance: a wrong tensor is nearer in one wrong layout than in another, but not by much
@@ -69,7 +69,8 @@ class Arranged:
         layout = self.choose(source, name, axes, views)
         for at, view in views[layout].items():
             if (name, at) in self.found:
-                raise BadInput(f"{source}: {self.found[name, at].source} is {name} too: give one of them")
+                other = self.found[name, at].source
+                raise BadInput(f"{source}: {label((name, at))} stands in {other} too: give one of them")
             view = np.tril(view) if name in SEEN_ONLY else view
             self.found[name, at] = Found(view, layout, array.dtype, source)
 
@@ -152,7 +153,8 @@ class Arranged:
 
 def listed(names, most=6):
     """Some names, and how many more."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most] or ["none"]) + more
 
 
 def with_debug_state_unpacked(arrays, sizes):

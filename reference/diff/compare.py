@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 
 from reference.bad_input import BadInput
 from reference.budgets import RUNS, Budget, budgets, unit_of
-from reference.diff.arrange import Arranged, Found
+from reference.diff.arrange import Arranged, Found, listed
 from reference.diff.causes import Verdict, canonical, explain, first_failing
 from reference.diff.files import INPUTS, read_tensors
 from reference.diff.probes import probe
@@ -17,12 +18,15 @@ from reference.diff.report import as_json, as_text
 from reference.diff.walk import walk
 from reference.dump_files import fingerprint
 from reference.llmc import run
-from reference.llmc.names import PARAMETERS, Inputs, Sizes, layered
+from reference.llmc.names import PARAMETERS, Inputs, Sizes, label, layered
+from reference.questions import check_ids
 
 
 def compare(command):
     """(the report, the exit code) of a Diff."""
     ref = Path(command.ref)
+    if not ref.exists():
+        raise BadInput(f"{ref}: no such file or folder")
     mine = read_tensors(command.mine, command.shapes)
     if command.runs < 2:
         raise BadInput(f"--runs must be 2 or more: found {command.runs}")
@@ -35,8 +39,6 @@ def compare(command):
         rows, notes, verdict = examine(inputs, mine, command.dtype, command.runs, layers, **options)
     else:
         rows, notes, verdict = against_file(ref, mine, command)
-    if not rows:
-        raise BadInput("no tensor is on both sides")
     report = as_json if command.json else as_text
     return report(command, rows, notes, verdict), int(first_failing(rows) is not None or bool(verdict))
 
@@ -44,6 +46,8 @@ def compare(command):
 def examine(inputs, mine, mode, runs=RUNS, layers=None, tolerance=None, causes=True):
     """(rows, notes, verdict) on arrays by name, against REF computed anew from its inputs, in float64."""
     exact = {key: canonical(key, tensor) for key, tensor in (inputs.params | run(inputs)).items()}
+    if wild := next((key for key, tensor in exact.items() if not np.isfinite(tensor).all()), None):
+        raise BadInput(f"REF: {label(wild)} is not finite, so nothing can be held against it")
     arranged = Arranged(mine, exact, inputs.sizes, layers or list(range(inputs.sizes.L)))
     computed = {key: found for key, found in arranged.found.items() if key not in inputs.params}
     if tolerance is None:
@@ -79,6 +83,8 @@ def against_file(ref, mine, command):
         )
     theirs = read_tensors(ref, command.shapes)
     common = [name for name in theirs if name in mine]
+    if not common:
+        raise BadInput(f"no tensor is on both sides: REF has {listed([*theirs])}, MINE has {listed([*mine])}")
     if wrong := next((name for name in common if theirs[name].shape != mine[name].shape), None):
         raise BadInput(f"{wrong}: REF has shape {theirs[wrong].shape}, MINE has {mine[wrong].shape}")
     found = {(n, None): Found(mine[n].astype(np.float64), "as it is", mine[n].dtype, n) for n in common}
@@ -103,26 +109,35 @@ def read_inputs(folder):
     """The Inputs of a dump; each file is what the manifest says."""
     manifest = read_manifest(folder)
     path = folder / INPUTS
-    if manifest.get("files", {}).get(INPUTS, {}).get("sha256") != fingerprint(path)["sha256"]:
+    if manifest["files"].get(INPUTS) != fingerprint(path):
         raise BadInput(f"{path}: is not the file that manifest.json describes: make the dump again")
     try:
         with safe_open(path, "numpy") as file:
-            arrays = {name: file.get_tensor(name) for name in file.keys()}
-    except SafetensorError as reason:
-        raise BadInput(f"{path}: not a whole safetensors file: {reason}") from None
+            return inputs_of({name: file.get_tensor(name) for name in file.keys()})
+    except (SafetensorError, KeyError, ValueError, IndexError) as reason:
+        raise BadInput(f"{path}: not the inputs of a dump: {reason}: make the dump again") from None
+
+
+def inputs_of(arrays):
+    """The Inputs that a dump's arrays are. Raises KeyError or ValueError."""
     H, V = (int(number) for number in arrays["sizes"])
-    tokens, wpe = arrays["tokens"].astype(np.int64), arrays["wpe"]
-    sizes = Sizes(
-        L=len(arrays["ln1w"]), H=H, D=wpe.shape[1] // H, V=V, N=len(wpe), B=len(tokens), T=tokens.shape[1]
-    )
+    (B, T), (N, C), L = arrays["tokens"].shape, arrays["wpe"].shape, len(arrays["ln1w"])
+    if min(L, H, V, N, B, T) < 1 or C % H or T > N:
+        raise ValueError(f"no model has sizes H={H}, V={V}, L={L}, C={C}, N={N}, B={B}, T={T}")
+    sizes = Sizes(L=L, H=H, D=C // H, V=V, N=N, B=B, T=T)
     params = {}
-    for name in PARAMETERS:
-        array = arrays[name].astype(np.float64)
-        array = array[:V] if name == "wte" else array
-        params |= (
-            {(name, at): part for at, part in enumerate(array)} if layered(name) else {(name, None): array}
-        )
-    return Inputs(sizes, params, tokens, arrays["targets"].astype(np.int64))
+    for name, axes in PARAMETERS.items():
+        array, shape = arrays[name].astype(np.float64), replace(sizes, V=sizes.padded).shape(axes)
+        if array.shape != shape:
+            raise ValueError(f"{name}: expected {shape}: found {array.shape}")
+        parts = enumerate(array) if layered(name) else [(None, array[:V] if name == "wte" else array)]
+        params |= {(name, layer): part for layer, part in parts}
+    tokens, targets = (arrays[name].astype(np.int64) for name in ("tokens", "targets"))
+    if targets.shape != (B, T) or not (targets >= 0).any():
+        raise ValueError(f"targets: expected {(B, T)}, one at least not -1: found {targets.shape}")
+    check_ids("tokens", tokens, 0, V)
+    check_ids("targets", targets, -1, V)
+    return Inputs(sizes, params, tokens, targets)
 
 
 def read_manifest(folder):
@@ -139,9 +154,12 @@ def read_manifest(folder):
 
 def layers_of(path, sizes):
     """The layers that MINE's stacked tensors hold: all, or those of a dump that was told which."""
-    if (path / "manifest.json").is_file():
-        return read_manifest(path).get("layers") or list(range(sizes.L))
-    return list(range(sizes.L))
+    if not (path / "manifest.json").is_file():
+        return list(range(sizes.L))
+    layers = read_manifest(path).get("layers") or list(range(sizes.L))
+    if not isinstance(layers, list) or layers != [layer for layer in range(sizes.L) if layer in layers]:
+        raise BadInput(f"{path / 'manifest.json'}: layers must be of 0 to {sizes.L - 1}: found {layers}")
+    return layers
 
 
 def missing(exact, found, inputs):

@@ -7,7 +7,6 @@ files. llm.c's debug state needs no map.
 
 import json
 import math
-import zipfile
 from pathlib import Path
 
 import ml_dtypes
@@ -15,6 +14,7 @@ import numpy as np
 from safetensors import SafetensorError, deserialize
 
 from reference.bad_input import BadInput
+from reference.npy import read_npy, read_npz
 
 DTYPES = {"float64": "<f8", "float32": "<f4", "float16": "<f2", "bfloat16": ml_dtypes.bfloat16}
 SHORT = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16",
@@ -27,6 +27,8 @@ INPUTS = "inputs.safetensors"
 def read_tensors(path, shapes=None):
     """Every float tensor under a path: a file, or all readable files of a folder. Raises BadInput."""
     path = Path(path)
+    if shapes is not None and not Path(shapes).is_file():
+        raise BadInput(f"--shapes: {shapes}: no such file")
     if not path.exists():
         raise BadInput(f"{path}: no such file or folder")
     if not path.is_dir():
@@ -59,20 +61,12 @@ def is_float(array):
     return array.dtype.kind == "f" or array.dtype == ml_dtypes.bfloat16
 
 
-def read_npy(path, shapes):
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as reason:
-        raise BadInput(f"{path}: not a whole .npy file: {reason}") from None
-    return {path.stem: bfloat16_if_void(array)}
+def read_array(path, shapes):
+    return {path.stem: bfloat16_if_void(read_npy(path))}
 
 
-def read_npz(path, shapes):
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: bfloat16_if_void(archive[name]) for name in archive.files}
-    except (ValueError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile, KeyError) as reason:
-        raise BadInput(f"{path}: not a whole .npz file: {reason}") from None
+def read_archive(path, shapes):
+    return {name: bfloat16_if_void(array) for name, array in read_npz(path).items()}
 
 
 def bfloat16_if_void(array):
@@ -157,4 +151,4 @@ def read_debug_state(path, content):
     return {"debug_state": np.frombuffer(content[1024 + 8 * B * T :], "<f4")}
 
 
-READERS = {".npy": read_npy, ".npz": read_npz, ".safetensors": read_safetensors, ".bin": read_bin}
+READERS = {".npy": read_array, ".npz": read_archive, ".safetensors": read_safetensors, ".bin": read_bin}

@@ -10,8 +10,8 @@ PREFIX = re.compile(
     r"^(acts|activations|params|parameters|grads_acts|grads|grad|transformer|model|module)[._/]"
 )
 GRADIENT = re.compile(r"^(grads_acts|grads|grad)[._/]|[._]grad$")
-BEFORE = re.compile(r"^(?:h|layers?|blocks?|l)?[._/]?(\d+)[._/](.+)$")
-BEHIND = re.compile(r"^(.+?)(?:\[(\d+)\]|[._/](?:l|layer)?(\d+))$")
+BEFORE = re.compile(r"^(?:h|layers?|blocks?|l)?[._/]?(\d{1,9})[._/](.+)$")
+BEHIND = re.compile(r"^(.+?)(?:\[(\d{1,9})\]|[._/](?:l|layer)?(\d{1,9}))$")
 
 
 class Meaning(NamedTuple):

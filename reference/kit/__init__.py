@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from reference.bad_input import answered
+from reference.bad_input import answered, refuse_empty
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,5 +20,6 @@ class Kit:
         """Write the kit and say what is in it; the exit code."""
         from reference.kit.files import write  # here, so that --help need not wait
 
+        refuse_empty(self, "out")
         print(write(self.out))
         return 0

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import struct
 import types
 from pathlib import Path
@@ -12,7 +13,7 @@ from hypothesis import example, given, settings, target
 from hypothesis import strategies as st
 
 import minigpt
-from minigpt import ops
+from minigpt import kernels, ops
 from minigpt.errors import CheckpointError, DataError
 from minigpt.model import param_shapes
 from reference import __main__ as program
@@ -64,6 +65,12 @@ def result(check):
         return code, json.loads(out)
 
     return run
+
+
+@pytest.fixture
+def plant(monkeypatch):
+    """Put another operation into minigpt's reference table: plant("gelu_backward", function)."""
+    return lambda name, function: monkeypatch.setitem(kernels.REFERENCE, name, function)
 
 
 # What passes ---------------------------------------------------------------------------------------------
@@ -137,12 +144,12 @@ def test_weights_as_openai_released_them(check):
     assert "2 layers, 2 heads, 8 channels" in out
 
 
-def test_large_models_are_derived_on_one_sequence(check, monkeypatch):
+def test_large_models_are_derived_on_one_sequence(check, monkeypatch, plant):
     monkeypatch.setattr(columns, "LARGE", 100)
     code, out, _ = check("--random", SHAPE, "--against", "complex-step", "--batch", "3")
     assert code == 0
     assert "complex-step: 28 tensors on 1 of 3 sequences" in out
-    monkeypatch.setattr(ops, "gelu_backward", lambda dy, cache: dy)
+    plant("gelu_backward", lambda dy, cache: dy)
     assert check("--random", SHAPE, "--against", "complex-step", "--batch", "3")[0] == 1
 
 
@@ -177,9 +184,9 @@ judges = pytest.mark.parametrize("judge", ["complex-step", pytest.param("torch",
     ("linear_backward", 6, "h.0.attn.c_proj.weight"),
     ("embedding_backward", 0, "wpe.weight"),
 ])  # fmt: skip
-def test_a_gradient_off_by_a_billionth_is_named(result, monkeypatch, judge, operation, number, tensor):
+def test_a_gradient_off_by_a_billionth_is_named(result, plant, judge, operation, number, tensor):
     right = getattr(ops, operation)
-    monkeypatch.setattr(ops, operation, on_call(number, second_result_off(right, 1e-9), right))
+    plant(operation, on_call(number, second_result_off(right, 1e-9), right))
     code, found = result("--random", SHAPE, "--against", judge)
     assert code == 1
     assert found["failed"] == [tensor]
@@ -187,13 +194,14 @@ def test_a_gradient_off_by_a_billionth_is_named(result, monkeypatch, judge, oper
 
 
 @judges
-def test_a_fault_that_spreads_is_named_where_it_begins(check, monkeypatch, judge):
+def test_a_fault_that_spreads_is_named_where_it_begins(check, plant, judge):
     right = ops.gelu_backward
-    monkeypatch.setattr(ops, "gelu_backward", on_call(1, lambda dy, cache: dy, right))  # layer 0, for real
+    plant("gelu_backward", on_call(1, lambda dy, cache: dy, right))  # layer 0, for real
     code, out, _ = check("--random", SHAPE, "--against", judge)
     assert code == 1
     assert "FAIL: " in out.splitlines()[-1]
     assert "the first on the way back is h.0.mlp.c_fc.bias" in out.splitlines()[-1]
+    assert re.search(r"FAIL: (\d+) of 28 tensors, the", out.splitlines()[-1])
     rows = {line.split()[0]: line.endswith("FAIL") for line in out.splitlines() if line.startswith("h.")}
     assert not rows["h.1.ln_1.weight"]
     assert not rows["h.0.mlp.c_proj.weight"]
@@ -228,9 +236,9 @@ FAULTS = {
 
 @judges
 @pytest.mark.parametrize("fault", FAULTS)
-def test_classic_faults_are_noticed(result, monkeypatch, judge, fault):
-    operation, plant, tensor = FAULTS[fault]
-    monkeypatch.setattr(ops, operation, plant(getattr(ops, operation)))
+def test_classic_faults_are_noticed(result, plant, judge, fault):
+    operation, faulty, tensor = FAULTS[fault]
+    plant(operation, faulty(getattr(ops, operation)))
     code, found = result("--random", SHAPE, "--against", judge)
     assert code == 1
     assert found["failed"][0] == tensor
@@ -249,12 +257,15 @@ def test_a_kernel_that_is_wrong_in_float32_is_noticed(result, monkeypatch):
 
 
 @needs_torch
-def test_a_wrong_forward_is_seen_by_torch_alone(result, monkeypatch):
+def test_a_wrong_forward_is_seen_by_torch_alone(check, result, monkeypatch):
     monkeypatch.setattr(ops.layernorm, "EPS", 1.01e-5)
     assert result("--random", SHAPE, "--against", "complex-step")[0] == 0
     code, found = result("--random", SHAPE, "--against", "torch")
     assert code == 1
     assert found["failed"][0] == "logits"
+    code, out, _ = check("--random", SHAPE, "--against", "torch,torch")
+    assert "FAIL: 28 of 28 tensors, logits, loss, the first on the way back is logits" in out.splitlines()[-1]
+    assert out.count("worst by torch") == 1
 
 
 # llm.c's debug state -------------------------------------------------------------------------------------
@@ -340,6 +351,7 @@ def test_the_size_of_the_published_debug_state():
 @pytest.mark.parametrize(("spoil", "said"), [
     (lambda content: content[:-4], "expected .* bytes, found"),
     (lambda content: content + b"\0\0\0\0", "expected .* bytes, found"),
+    (lambda content: b"", "magic 0, version 0 in 0 bytes"),
     (lambda content: content[:10], "expected a debug state of llm.c"),
     (lambda content: b"\0" + content[1:], "expected a debug state of llm.c"),
     (lambda content: content[:4] + b"\1" + content[5:], "version 1"),
@@ -355,6 +367,13 @@ def test_a_file_that_is_no_debug_state(check, state, spoil, said):
     assert (code, out, err.count("\n")) == (2, "", 1)
     with pytest.raises(CheckpointError, match=said):
         debug_state.read(arguments[-1], shape_of(SHAPE), param_shapes(shape_of(SHAPE)))
+
+
+@pytest.mark.parametrize("flag", ["--batch", "--time", "--text"])
+def test_a_debug_state_brings_its_own_batch(check, state, flag):
+    code, _, err = check(*state(), flag, "3")
+    said = f"{flag}: a debug state brings its own batch: leave out {flag}"
+    assert (code, err) == (2, f"reference check: {said}\n")
 
 
 def test_padding_that_is_not_zero(check, state):
@@ -494,6 +513,9 @@ def test_a_model_with_a_tokenizer_beside_it_gets_a_text(tmp_path):
     (["--random", "n_vocab=50257,n_ctx=8", "--text", "no-such-text"], "no-such-text: not readable"),
     (["--random", SHAPE, "--batch", "0"], "--batch and --time must be 1 or more: found 0 and None"),
     (["--random", SHAPE, "--time", "9"], "up to n_ctx=8 tokens"),
+    (["--random", SHAPE, "--text", ""], "text: expected a path: found an empty one"),
+    (["--weights", ""], "weights: expected a path: found an empty one"),
+    (["--weights", "no\nsuch"], "no such: no such file"),  # the line break is a space
     (["--random", SHAPE, "--golden"], "--golden: what is published is of OpenAI's 124M"),
 ])  # fmt: skip
 def test_bad_input_is_one_line(check, arguments, said):

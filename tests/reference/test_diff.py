@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from reference.__main__ import main
 from reference.bad_input import BadInput
@@ -25,6 +25,7 @@ from reference.diff.faults import Fault, catalogue, table_of
 from reference.diff.probes import probe
 from reference.diff.recognise import recognise
 from reference.dump import Dump
+from reference.dump_files import fingerprint
 from reference.llmc import Sizes, ops, run
 from reference.llmc.names import AXES, label
 from reference.llmc.parameters import stacked
@@ -356,6 +357,8 @@ def saved(folder, arrays, kind):
             start += array.nbytes
         path.write_bytes(b"".join(array.tobytes() for array in arrays.values()))
         Path(f"{path}.json").write_text(json.dumps(words))
+    elif kind == "npy":
+        np.save(path, *arrays.values())
     else:
         path.mkdir()
         for name, array in arrays.items():
@@ -485,6 +488,11 @@ CASES = {
     "no such layer": (lambda f: saved(f, {"h.7.ln1": np.ones((2, 8, 8))}, "npz"), "from 0 to 1: found 7"),
     "no layers there": (lambda f: saved(f, {"h.0.logits": np.ones((2, 8, 20))}, "npz"), "outside the layers"),
     "twice": (lambda f: saved(f, dict.fromkeys(["acts.lnf", "lnf"], np.ones((2, 8, 8))), "npz"), "give one"),
+    "no number": (lambda f: saved(f, {f"h.{5000 * '9'}.ln1": np.ones((2, 8, 8))}, "npz"), "no name is known"),
+    "empty": (lambda f: saved(f, {"ln1": np.ones((0, 3))}, "npz"), "ln1: shape (0, 3) is none of"),
+    "npz called npy": (lambda f: saved(f, {"ln1": np.ones(2)}, "npz").rename(f / "ln1.npy"), "not a whole .npy"),
+    "npy called npz": (lambda f: saved(f, {"ln1": np.ones(2)}, "npy").rename(f / "ln1.npz"), "not a whole .npz"),
+    "another file's map": (lambda f: raw(f, words='{"ln1": {"shape": [2], "file": 3}}'), "found none"),
     "integers": (lambda f: saved(f, {"ln1": np.ones(2, int)}, "npz"), "found int64"),
 }  # fmt: skip
 
@@ -509,6 +517,70 @@ def test_a_changed_dump_is_refused(ref, tmp_path, capsys):
     (folder / "inputs.safetensors").write_bytes(content)
     assert diff(folder, ref) == 2
     assert "is not the file that manifest.json describes" in capsys.readouterr().err
+
+
+SPOILT = {
+    "no table": ({"wte": None}, "not the inputs of a dump"),
+    "heads": ({"sizes": np.array([3, 20])}, "no model has sizes H=3, V=20"),
+    "no heads": ({"sizes": np.array([0, 20])}, "no model has sizes H=0"),
+    "vocabulary": ({"sizes": np.array([2, 5])}, "tokens: ids must be from 0 to 4"),
+    "large vocabulary": ({"sizes": np.array([2, 10**9])}, "wte: expected (1000000000, 8): found (128, 8)"),
+    "tokens": ({"tokens": np.full((2, 8), -99)}, "tokens: ids must be from 0 to 19: found -99"),
+    "targets": ({"targets": np.full((2, 8), -1)}, "one at least not -1"),
+    "one row": ({"targets": np.zeros(8, int)}, "targets: expected (2, 8)"),
+    "long rows": ({"tokens": np.zeros((2, 9), int)}, "T=9"),
+    "a matrix": ({"qkvw": np.zeros((2, 24, 7))}, "qkvw: expected (2, 24, 8): found (2, 24, 7)"),
+    "not finite": ({"fcb": np.full((2, 32), np.nan)}, "REF: fcb[0] is not finite"),
+}
+
+
+@pytest.mark.parametrize("case", SPOILT)
+def test_inputs_that_fit_no_model_are_one_line(ref, tmp_path, capsys, case):
+    changes, says = SPOILT[case]
+    arrays = load_file(ref / "inputs.safetensors") | changes
+    path, manifest = tmp_path / "inputs.safetensors", json.loads((ref / "manifest.json").read_text())
+    save_file({name: array for name, array in arrays.items() if array is not None}, path)
+    manifest["files"][path.name] = fingerprint(path)
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    assert diff(tmp_path, ref) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert says in error
+
+
+@pytest.mark.parametrize("layers", ["x", [2], [0, 0], [1, 0], [None], {"0": 1}, [0.5]])
+def test_a_manifest_of_other_layers_is_one_line(ref, tmp_path, capsys, layers):
+    (tmp_path / "manifest.json").write_text(json.dumps({"files": {}, "layers": layers}))
+    np.save(tmp_path / "ln1.npy", np.ones((2, 2, 8, 8)))
+    assert diff(ref, tmp_path) == 2
+    assert "layers must be of 0 to 1" in capsys.readouterr().err
+
+
+def test_damaged_files_are_one_line_or_read(ref, tmp_path, capsys):
+    """Bytes at random places, most of them in the header, are other bytes."""
+    arrays = {name: x for name, x in arrays_of(ref).items() if name in ("ln1", "loss")}
+    files = [saved(tmp_path, arrays, kind) for kind in ("npz", "safetensors")]
+    files.append(saved(tmp_path, {"ln1": arrays["ln1"]}, "npy").rename(tmp_path / "ln1.npy"))
+    rng = np.random.default_rng(0)
+    for path in files:
+        content = path.read_bytes()
+        for _ in range(60):
+            spoilt = bytearray(content)
+            for _ in range(rng.integers(1, 4)):
+                spoilt[rng.integers(200 if rng.random() < 0.7 else len(content))] = rng.integers(256)
+            path.write_bytes(spoilt)
+            code = diff(ref, path, causes=False)
+            assert (code, capsys.readouterr().err.count("\n")) in ((0, 0), (1, 0), (2, 1))
+
+
+def test_paths_that_are_not_there_are_one_line(ref, tmp_path, capsys):
+    for options, says in (
+        ((tmp_path / "gone", ref), "gone: no such file or folder"),
+        ((ref, ref, "gone"), "--shapes: gone: no such file"),
+        ((ref, ""), "mine: expected a path"),
+    ):
+        assert Diff(*map(str, options)).run() == 2
+        assert says in capsys.readouterr().err
 
 
 def test_one_map_may_describe_several_files(ref, tmp_path, capsys):

@@ -225,6 +225,9 @@ CASES = {
     "text and tokens": ({"tokens": "good.npy", "text": "words.txt"}, "not both"),
     "targets' shape": ({"tokens": "good.npy", "targets": "good.npy"}, "targets must have the tokens' shape"),
     "nothing scored": ({"tokens": "good.npy", "targets": "none.npy"}, "score at least one"),
+    "empty name": ({"out": ""}, "out: expected a path: found an empty one"),
+    "no names": ({"names": ""}, "expected tensors, for parameters are written anyhow: found ''"),
+    "a parameter": ({"names": "wte"}, "for parameters are written anyhow: found 'wte'"),
     "there already": ({"out": "full"}, "not empty"),
     "a file": ({"out": "good.npy"}, "not empty"),
 }
