@@ -1,4 +1,8 @@
-"""Named arrays in one buffer, and the names of the number types."""
+"""Named arrays in one buffer, the names of the number types, and the way between this machine and a GPU.
+
+NumPy's functions work on CuPy's arrays and give CuPy's arrays back, so nobody but this file and kernels/cuda
+needs CuPy's own.
+"""
 
 import math
 from collections.abc import Mapping
@@ -8,6 +12,40 @@ import numpy as np
 from minigpt.errors import ConfigError
 
 DTYPES = {"float32": np.float32, "float64": np.float64}
+DEVICES = ("numpy", "cupy")
+
+
+def device_of(array):
+    """The device on which an array is: "numpy", this machine's memory, or "cupy", a GPU's."""
+    return "cupy" if type(array).__module__.partition(".")[0] == "cupy" else "numpy"
+
+
+def on_device(array, device):
+    """The array on a device; a copy if it is not there yet."""
+    if device_of(array) == device:
+        return array
+    return on_host(array) if device == "numpy" else use_gpu().asarray(array)
+
+
+def on_host(array):
+    """The array in this machine's memory; waits for a GPU that is still making it."""
+    return array if device_of(array) == "numpy" else array.get()
+
+
+def use_gpu(number=0):
+    """CuPy, after choosing the GPU that all arrays of this thread are on. Raises ConfigError without one."""
+    try:
+        import cupy
+    except ImportError as reason:
+        raise ConfigError(f"device cupy: {reason}; pip install 'minigpt[cupy]'") from None
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as reason:
+        raise ConfigError(f"device cupy: no GPU can be used: {reason}; use --device numpy") from None
+    if number >= count:
+        raise ConfigError(f"device cupy: expected GPU {number}, found {count}, numbered from 0")
+    cupy.cuda.Device(number).use()
+    return cupy
 
 
 def dtype_of(name, dtypes=DTYPES):
@@ -49,8 +87,9 @@ class Flat(Mapping):
 
     @classmethod
     def pack(cls, arrays, dtype):
-        """A copy of any mapping of names to arrays, as one buffer."""
-        flat = cls.zeros({name: np.shape(array) for name, array in arrays.items()}, dtype)
+        """A copy of any mapping of names to arrays, as one buffer, on their device."""
+        shapes, one = {name: np.shape(array) for name, array in arrays.items()}, next(iter(arrays.values()))
+        flat = cls(shapes, np.empty(sum(map(math.prod, shapes.values())), dtype, like=one))
         for name, view in flat.items():
             view[...] = arrays[name]
         return flat

@@ -42,13 +42,13 @@ def train_step(config, optimizer, ops, world, state, batches):
         loss = loss + part / len(batches)
 
     loss, gradient = world.mean(loss), world.mean(grads.buffer)  # comm.py: all-reduce
-    norm = ops.global_norm(gradient)  # optim.py
+    loss, norm = float(loss), float(ops.global_norm(gradient))  # optim.py; here a GPU is waited for
     lr = learning_rate(state.step, optimizer)  # optim.py
     verdict = world.agree(guard.judge(loss, norm))  # guard.py
     state = state._replace(step=state.step + 1)
     if verdict.accepted:
         state = update(ops, optimizer, state, gradient, norm, lr)  # optim.py: AdamW
-    return state, Report(float(loss), float(norm), lr, verdict)
+    return state, Report(loss, norm, lr, verdict)
 
 
 def update(ops, optimizer, state, gradient, norm, lr):
@@ -59,7 +59,7 @@ def update(ops, optimizer, state, gradient, norm, lr):
         state.first,
         state.second,
         step=state.updates + 1,
-        scale=clip_scale(norm, optimizer.clip),
+        scale=float(clip_scale(norm, optimizer.clip)),
         n_decayed=gradient.size if optimizer.decay_all else state.params.n_decayed,
         lr=lr,
         betas=optimizer.betas,

@@ -3,6 +3,7 @@
 import dataclasses
 
 from minigpt import kernels
+from minigpt.arrays import device_of, on_device
 from minigpt.comm import Alone
 from minigpt.config import OptimizerConfig
 from minigpt.door import checked_batches, dtype_of_params, flat_copy
@@ -10,20 +11,30 @@ from minigpt.errors import ConfigError, NumericsError
 from minigpt.train import new_state, train_step
 
 
+class Uploaded(list):
+    """A step's batches that need no more checks."""
+
+
 class Trainer:
     """trainer = Trainer(config, params); loss = trainer.step(tokens, targets); trainer.params.
 
     params is copied. Keywords are OptimizerConfig's: lr, betas, eps, weight_decay, decay_all, clip, and
     for a schedule warmup, schedule, steps, final. ops and threads choose the kernels as in `logits`.
+    device: "numpy", or "cupy" for a GPU; None trains where params are. dtype: the number type of activations,
+    "bfloat16" on a GPU alone; None takes that of params, in which parameters, moments and gradients stay.
     """
 
-    def __init__(self, config, params, *, ops="fast", threads=None, world=None, **optimizer):
+    def __init__(
+        self, config, params, *, ops="fast", threads=None, world=None, device=None, dtype=None, **optimizer
+    ):
         fields = [field.name for field in dataclasses.fields(OptimizerConfig)]
         if unknown := sorted(set(optimizer) - set(fields)):
             raise ConfigError(f"Trainer has no {', '.join(unknown)}: expected some of {', '.join(fields)}")
         self.config, self.optimizer, self.world = config, OptimizerConfig(**optimizer), world or Alone()
-        self.state = new_state(flat_copy(config, params))
-        self.ops = kernels.table(ops, dtype_of_params(self.params), threads)
+        params = flat_copy(config, params)
+        device = device or device_of(params.buffer)
+        self.ops = kernels.table(ops, compute_dtype(dtype, params), threads, device)
+        self.state = new_state(params.like(on_device(params.buffer, device)))
 
     @property
     def params(self):
@@ -41,11 +52,24 @@ class Trainer:
             raise NumericsError(f"step {self.state.step} not applied: {report.verdict.reason}")
         return report.loss
 
+    def upload(self, batches):
+        """Several (tokens, targets), checked, where the operations work; ahead of their step, if need be."""
+        with self.ops.session():
+            return Uploaded(map(self.ops.upload, checked_batches(self.config, batches)))
+
     def step_in_parts(self, batches):
         """One optimizer step on several (tokens, targets), averaged; a Report, whatever its verdict."""
-        checked = checked_batches(self.config, batches)
+        ready = batches if isinstance(batches, Uploaded) else self.upload(batches)
         with self.ops.session():
             self.state, report = train_step(
-                self.config, self.optimizer, self.ops, self.world, self.state, checked
+                self.config, self.optimizer, self.ops, self.world, self.state, ready
             )
         return report
+
+
+def compute_dtype(dtype, params):
+    """The number type of activations: that of params, or over float32 bfloat16 if asked for."""
+    found = dtype_of_params(params)
+    if dtype not in (None, found) and (dtype, found) != ("bfloat16", "float32"):
+        raise ConfigError(f"dtype must be {found}, as params are, or bfloat16 over float32: found {dtype!r}")
+    return dtype or found

@@ -23,10 +23,10 @@ LETTERS = {"B": B, "T": T, "C": 15, "H": 3, "D": 5, "F": 60, "V": 13, "N": 11}
 
 MODEL = (model.forward, model.backward, model.block_forward, model.block_backward)
 NO_ARRAYS = {model.init_params, model.param_shapes, model.within}
-OF_PARAMS = ("collect", "weights")  # entries of the table whose arguments map names to arrays
+NO_ENTRY = ("collect", "upload", "weights")  # of the table, but for whole mappings or batches
 PARTS = (attention.softmax, attention.split_heads, attention.merge_heads)
 OPTIM = (optim.global_norm, optim.clip_scale, optim.adamw)
-TABLE = tuple(function for name, function in vars(reference_table()).items() if name not in OF_PARAMS)
+TABLE = tuple(function for name, function in vars(reference_table()).items() if name not in NO_ENTRY)
 DOCUMENTED = (*dict.fromkeys((*TABLE, *MODEL, *PARTS, *OPTIM)),)
 
 
