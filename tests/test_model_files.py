@@ -1,0 +1,63 @@
+"""A model from files: which tokenizer it gets, and what does not fit together."""
+
+import numpy as np
+import pytest
+
+import minigpt
+from minigpt.model_files import load_model
+
+TOK = minigpt.Tokenizer.train(["the nation and the people " * 9], 270)
+OTHER = minigpt.Tokenizer.train(["what else there is to say " * 9], 270)
+
+
+def saved(folder, n_vocab, dtype="float32"):
+    """A folder with a tiny model, and its parameters."""
+    config = minigpt.GPTConfig(n_layer=1, n_head=1, n_embd=4, n_ctx=4, n_vocab=n_vocab)
+    params = minigpt.init_params(config, dtype=dtype)
+    minigpt.save_weights(folder, config, params)
+    return config, params
+
+
+def test_the_tokenizer_that_lies_beside_the_weights_is_taken_for_a_folder_and_for_a_file(tmp_path):
+    config, params = saved(tmp_path, 270)
+    TOK.save(tmp_path / "tokenizer.json")
+    for weights in (tmp_path, tmp_path / "model.safetensors"):
+        model = load_model(weights)
+        assert model.config == config
+        assert model.tokenizer.tokens == TOK.tokens
+        for name, param in params.items():
+            np.testing.assert_array_equal(model.params[name], param)
+
+
+def test_a_tokenizer_that_is_named_goes_before(tmp_path):
+    saved(tmp_path, 270)
+    TOK.save(tmp_path / "tokenizer.json")
+    OTHER.save(tmp_path / "other.json")
+    found = load_model(tmp_path, tokenizer=tmp_path / "other.json").tokenizer
+    assert found.tokens == OTHER.tokens != TOK.tokens
+
+
+def test_gpt2s_tokenizer_is_taken_where_none_lies_beside_a_model_of_its_size(tmp_path):
+    saved(tmp_path, 50257)
+    assert load_model(tmp_path).tokenizer.n_vocab == 50257
+    assert load_model(tmp_path, tokenizer="gpt2").tokenizer.encode("Hello") == [15496]
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_tokenizer_of_another_size_is_refused(tmp_path, beside):
+    saved(tmp_path, 271)
+    if beside:
+        TOK.save(tmp_path / "tokenizer.json")
+    size = 270 if beside else 50257
+    with pytest.raises(minigpt.CheckpointError, match=rf"a tokenizer of 271 ids, .* found one of {size}; name"):
+        load_model(tmp_path)
+
+
+def test_operations_and_threads_are_those_that_were_asked_for(tmp_path):
+    saved(tmp_path, 270)
+    TOK.save(tmp_path / "tokenizer.json")
+    fast, plain = load_model(tmp_path, threads=1).ops, load_model(tmp_path, ops="reference").ops
+    assert (fast.name, fast.threads, plain.name) == ("fast", 1, "reference")
+    for options in ({"threads": 0}, {"threads": 0, "ops": "reference"}, {"threads": True}, {"ops": "slow"}):
+        with pytest.raises(minigpt.ConfigError, match=r"(threads|ops) must be"):
+            load_model(tmp_path, **options)
