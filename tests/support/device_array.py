@@ -10,6 +10,8 @@ Array code that is to run on both libraries can go wrong in three ways, and all 
 Not covered: what CuPy's own kernels compute, their rounding, and anything about speed.
 """
 
+from types import SimpleNamespace
+
 import numpy as np
 
 # name -> the function with CuPy 14.2's signature (cupy.<name>), done by NumPy; tests compare the signatures
@@ -68,6 +70,9 @@ class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
     size = property(lambda self: self._host.size)
     ndim = property(lambda self: self._host.ndim)
     dtype = property(lambda self: self._host.dtype)
+    nbytes = property(lambda self: self._host.nbytes)
+    flags = property(lambda self: self._host.flags)
+    data = property(lambda self: SimpleNamespace(ptr=self._host.ctypes.data))
     real = property(lambda self: DeviceArray(self._host.real))
     T = property(lambda self: DeviceArray(self._host.T))
 
@@ -85,6 +90,9 @@ class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __bool__(self):
         return bool(self._host)
+
+    def fill(self, value):
+        self._host.fill(value)
 
     def astype(self, dtype):
         return DeviceArray(self._host.astype(dtype))

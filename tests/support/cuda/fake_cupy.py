@@ -1,0 +1,136 @@
+"""What `import cupy` finds in tests without a GPU: as much of CuPy 14.2 as minigpt uses, strict where CuPy is.
+
+Arrays are tests/support/device_array.py's. New ones begin as NaN and lie between guards that no kernel may
+touch. RawModule builds its source with g++ and runs it on the CPU; every launch is written down in LAUNCHES.
+"""
+
+import contextlib
+import ctypes
+import math
+import weakref
+from types import SimpleNamespace
+
+import numpy as np
+
+from tests.support.cuda.emulator import EmulationError, Library
+from tests.support.device_array import DeviceArray
+
+ndarray = DeviceArray
+
+LAUNCHES = []  # the names of all kernels launched, in order
+SETTINGS = SimpleNamespace(mode="quick", seed=1)  # how kernels are built and in which order their threads run
+COUNTS = SimpleNamespace(bank_conflicts=0)
+MOST_SHARED = 227 * 1024  # bytes that a block may have on an H100
+
+GUARD = 1024  # bytes on either side of an array
+SPOILED = b"\xa5\xff"  # NaN as bfloat16 and as float32, negative as an integer
+_guarded = {}  # id of the memory -> a weak reference to it, and where the array in it begins and ends
+
+
+@contextlib.contextmanager
+def settings(**changes):
+    """Other SETTINGS for a while: mode "quick", "watched" or "sanitized"; any seed."""
+    before = dict(vars(SETTINGS))
+    vars(SETTINGS).update(changes)
+    try:
+        yield
+    finally:
+        vars(SETTINGS).update(before)
+
+
+def empty(shape, dtype=float, order="C"):
+    shape, dtype = (shape,) if isinstance(shape, int) else tuple(shape), np.dtype(dtype)
+    n = math.prod(shape) * dtype.itemsize
+    memory = np.frombuffer(SPOILED * (GUARD + n // 2 + 257), np.uint8).copy()
+    start = GUARD + -(memory.ctypes.data + GUARD) % 512  # as in CuPy, arrays begin at multiples of 512
+    key = id(memory)
+    _guarded[key] = weakref.ref(memory, lambda _: _guarded.pop(key)), start, start + n
+    if SETTINGS.mode == "sanitized":
+        poison(memory[:start])
+        poison(memory[start + n :])
+    return DeviceArray(memory[start : start + n].view(dtype).reshape(shape))
+
+
+def poison(memory):
+    """Tell the address sanitizer, which this process must have been started with, to allow no access."""
+    ctypes.CDLL(None).__asan_poison_memory_region(ctypes.c_void_p(memory.ctypes.data), ctypes.c_size_t(memory.nbytes))
+
+
+def check_guards(array):
+    """An EmulationError if the bytes around the array's memory have changed."""
+    memory = array if array.base is None else array.base
+    if id(memory) not in _guarded or SETTINGS.mode == "sanitized":
+        return
+    _, start, stop = _guarded[id(memory)]
+    for edge in (slice(0, start), slice(stop, memory.size)):
+        written = memory[edge] != np.resize(np.frombuffer(SPOILED, np.uint8), memory.size)[edge]
+        if written.any():
+            raise EmulationError(f"bytes around an array of shape {array.shape} were written")
+
+
+def zeros(shape, dtype=float, order="C"):
+    array = empty(shape, dtype)
+    array.fill(0)
+    return array
+
+
+def asarray(a, dtype=None):
+    """A copy on the device; device arrays stay where they are."""
+    if isinstance(a, DeviceArray):
+        return a if dtype is None or a.dtype == dtype else a.astype(dtype)
+    host = np.asarray(a, dtype)
+    array = empty(host.shape, host.dtype)
+    array._host[...] = host
+    return array
+
+
+def asnumpy(a):
+    return a.get()
+
+
+def argsort(a, axis=-1, kind=None):
+    LAUNCHES.append("argsort")
+    return DeviceArray(np.argsort(a._host, axis=axis, kind="stable"))
+
+
+class RawModule:
+    """CUDA C source; built when a kernel of it is launched, once for each mode."""
+
+    def __init__(self, *, code, options=(), backend="nvrtc", name_expressions=None, jitify=False):
+        self._code, self._options, self._libraries = code, options, {}
+
+    def get_function(self, name):
+        return RawKernel(self, name)
+
+    def library(self, mode):
+        if mode not in self._libraries:
+            self._libraries[mode] = Library(self._code, self._options, mode)
+        return self._libraries[mode]
+
+
+class RawKernel:
+    max_dynamic_shared_size_bytes = 48 * 1024
+
+    def __init__(self, module, name):
+        self._module, self._name = module, name
+
+    def __call__(self, grid, block, args, *, shared_mem=0):
+        if not shared_mem <= self.max_dynamic_shared_size_bytes <= MOST_SHARED:
+            raise EmulationError(f"{self._name}: {shared_mem} bytes of shared memory are more than is allowed")
+        LAUNCHES.append(self._name)
+        opened = [opened_argument(argument) for argument in args]
+        library = self._module.library(SETTINGS.mode)
+        launched = library.launch(self._name, grid, block, shared_mem, opened, SETTINGS.seed)
+        COUNTS.bank_conflicts += launched.bank_conflicts
+        for argument in opened:
+            if isinstance(argument, np.ndarray):
+                check_guards(argument)
+
+
+def opened_argument(argument):
+    """A kernel's argument as the emulator takes it: CuPy passes device arrays and NumPy's scalars by their type."""
+    if isinstance(argument, DeviceArray):
+        return argument._host
+    if isinstance(argument, np.generic):
+        return argument
+    raise TypeError(f"Unsupported type {type(argument)}")
