@@ -49,7 +49,7 @@ def test_a_tokenizer_of_another_size_is_refused(tmp_path, beside):
     if beside:
         TOK.save(tmp_path / "tokenizer.json")
     size = 270 if beside else 50257
-    with pytest.raises(minigpt.CheckpointError, match=rf"a tokenizer of 271 ids, .* found one of {size}; name"):
+    with pytest.raises(minigpt.CheckpointError, match=rf"a tokenizer of 271 ids, .* found one of {size}"):
         load_model(tmp_path)
 
 

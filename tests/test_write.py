@@ -358,11 +358,17 @@ def test_bad_input_is_one_line_and_exit_code_2(sample, arguments, said):
 # ---- real processes -----------------------------------------------------------------------------------
 
 
+def heed_ctrl_c():
+    """In a child, before it begins: Ctrl-C works, even if these tests are run in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(folder, *arguments, prompt=("--prompt", "é"), **options):
     """A process that writes on and on, with no token by far the likeliest."""
     command = [sys.executable, "-m", "minigpt", "sample", "--weights", str(folder), *prompt]
     command += ["--temperature", "1.5", "--top-k", "0", *arguments]
-    return subprocess.Popen(command, **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "preexec_fn": heed_ctrl_c}
+    return subprocess.Popen(command, **pipes | options)
 
 
 def test_every_piece_that_streams_out_is_whole_characters(folder):
@@ -409,7 +415,8 @@ sys.exit(cli.main(sys.argv[2:]))
 def test_a_real_ctrl_c_leaves_a_partial_record(folder, places, n):
     """When the cache holds <|endoftext|> and so many more, n tokens have been drawn after one of prompt."""
     command = [sys.executable, "-c", INTERRUPTED, str(places), "sample", "--weights", str(folder), "--json"]
-    process = subprocess.run([*command, "--prompt", "a"], capture_output=True, timeout=60, check=False)
+    options = {"capture_output": True, "timeout": 60, "preexec_fn": heed_ctrl_c}
+    process = subprocess.run([*command, "--prompt", "a"], check=False, **options)
     record = json.loads(process.stdout)
     assert (process.returncode, record["partial"], len(record["ids"])) == (130, True, n)
     assert process.stderr.startswith(b"stopped by Ctrl-C")
