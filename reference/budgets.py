@@ -110,11 +110,11 @@ def stored_as(name, stored):
     return "float32" if wide and FORMATS[stored].dropped > 0 else stored
 
 
-def budgets(inputs, mode, exact=None, table=None, runs=RUNS, only=None, view=lambda key, x: x):
+def budgets(inputs, mode, exact=None, table=None, runs=RUNS, only=None, view=lambda key, x: x, watch=iter):
     """{key: Budget} for every tensor of a pass, or for those that `only` holds.
 
     exact: the tensors in float64, where they are known; table: the operations, as for llmc.run; view: what of
-    a tensor is compared.
+    a tensor is compared; watch: wraps the runs, to show how far it is.
     """
     options = {} if table is None else {"table": table}
     exact = run(inputs, **options) if exact is None else exact
@@ -123,7 +123,7 @@ def budgets(inputs, mode, exact=None, table=None, runs=RUNS, only=None, view=lam
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         expected = errors(run(inputs, Emulated(mode), **options), exact, ledgers, view)
         norms = {key: float(np.linalg.norm(error)) for key, error in expected}
-        for i in range(runs):
+        for i in watch(range(runs)):
             arithmetic = Emulated(mode, np.random.default_rng([i, 1]))
             for key, error in errors(run(inputs, arithmetic, **options), exact, ledgers, view):
                 ledgers[key].enter(error, i)
@@ -131,8 +131,10 @@ def budgets(inputs, mode, exact=None, table=None, runs=RUNS, only=None, view=lam
 
 
 def errors(tensors, exact, keys, view):
-    """(key, error) of every tensor of a run."""
-    return ((key, view(key, tensors[key].astype(np.float64)) - exact[key]) for key in keys)
+    """(key, error) of every tensor of a run, which is used up. Where both are NaN there is no error."""
+    for key in keys:
+        error = view(key, tensors.pop(key).astype(np.float64)) - exact[key]
+        yield key, np.where(np.isnan(exact[key]), 0, error) if np.isnan(exact[key]).any() else error
 
 
 def unit_of(key, mode):
@@ -145,7 +147,8 @@ class Ledger:
     """The errors of one tensor over all runs, as far as bounds need them."""
 
     def __init__(self, exact, runs):
-        self.size, self.largest_value, self.norm = exact.size, np.abs(exact).max(), np.linalg.norm(exact)
+        known = np.where(np.isnan(exact), 0, exact) if np.isnan(exact).any() else exact
+        self.size, self.largest_value, self.norm = exact.size, np.abs(known).max(), np.linalg.norm(known)
         self.scale = float(self.largest_value) or 1.0  # so that no square of an entry underflows
         self.squares, self.entries = np.zeros(runs), np.zeros(exact.shape, np.float32)
         self.sketches = np.zeros((runs, SKETCH))

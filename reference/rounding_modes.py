@@ -90,5 +90,5 @@ def cut(x, bits, added, f, whole):
 def jostled(x, rng):
     """x with one entry in twelve one place up, one in twelve one place down; 0 stays, as it is no result."""
     dice = rng.random(np.shape(x), np.float32)
-    step = np.where(dice < 1 / 12, -1, np.where(dice > 11 / 12, 1, 0))
-    return np.where(np.isfinite(x), x + (step * np.spacing(x) * (x != 0)).astype(np.asarray(x).dtype), x)
+    step = (dice > 11 / 12).astype(np.int8) - (dice < 1 / 12)  # of one byte: there may be 39 million
+    return np.where(np.isfinite(x) & (x != 0), x + step * np.spacing(x), x)

@@ -12,7 +12,8 @@ from reference.bad_input import answered, refuse_empty
 class Diff:
     """Name the first tensor of MINE that is further from REF than rounding explains, and look for the cause.
 
-    Exit code 0: equal within rounding; 1: different; 2: bad input.
+    Exit code 0: equal within rounding; 1: different; 2: bad input; 3: nothing differs, but some tensors could
+    not be checked, for their budgets would allow anything.
     """
 
     ref: Positional[str]

@@ -14,7 +14,7 @@ import numpy as np
 
 from reference.budgets import budgets
 from reference.diff.faults import CHAINED, catalogue, table_of
-from reference.diff.walk import walk
+from reference.diff.walk import walk, without_common_nan
 from reference.llmc import Exact, run
 from reference.llmc.names import layered
 
@@ -28,13 +28,14 @@ class Verdict(NamedTuple):
     """The faults that are planted, each with the layers it is in (None: all); rows of the walk with them.
 
     unexplained: the first key that still fails. projection: where no tensor fails, and the fault was found by
-    a probe, (x, what it had to exceed).
+    a probe, (x, what it had to exceed). unseen: where nothing was found, (fault, why it would not have been).
     """
 
     planted: list
     rows: list
     unexplained: tuple | None
     projection: tuple | None = None
+    unseen: tuple = ()
 
 
 class Reached(Exception):
@@ -113,15 +114,14 @@ def touches(fault, layers, key):
 
 def best_of(inputs, found, planted, additions, failing, mode, runs):
     """Of several additions, the one that explains the failing tensor and most that follow."""
-    target = found[failing.key].array
-    now = distance(target, tensor_with(inputs, planted, failing.key))
-    gaps = [distance(target, tensor_with(inputs, planted + addition, failing.key)) for addition in additions]
-    near = sorted((gap, place) for place, gap in enumerate(gaps) if gap < CLOSER * now)
+    now, *gaps = (gap(inputs, found, planted + addition, failing.key) for addition in ([], *additions))
+    near = sorted((far, place) for place, far in enumerate(gaps) if far < CLOSER * now)
     explained = []
     for _, place in near[:BEST]:
         rows = walk_with(inputs, found, planted + additions[place], mode, runs)
         reach = next((at for at, row in enumerate(rows) if not row.passed), len(rows))
-        if reach > [row.key for row in rows].index(failing.key):
+        at = [row.key for row in rows].index(failing.key)
+        if reach > at and rows[at].verdict == "within":  # an infinite budget would explain anything
             explained.append((-reach, place, rows))
         if reach == len(rows):
             break
@@ -131,10 +131,20 @@ def best_of(inputs, found, planted, additions, failing, mode, runs):
     return planted + additions[place], rows
 
 
-def distance(mine, tensor):
-    """|mine - tensor|; infinite where one has no value."""
-    gap = float(np.linalg.norm(mine - tensor))
-    return gap if np.isfinite(gap) else np.inf
+def gap(inputs, found, planted, key):
+    """How far MINE's tensor is from that of the model with these faults; infinite where one has no value."""
+    mine = seen_only(inputs, planted, key, found[key])
+    mine, tensor = without_common_nan(mine.array, tensor_with(inputs, planted, key))
+    far = float(np.linalg.norm(mine - tensor))
+    return far if np.isfinite(far) else np.inf
+
+
+def seen_only(inputs, planted, key, found):
+    """MINE's datt where the faulty model looks: elsewhere some programs have its gradient, some have 0."""
+    if key[0] != "datt":
+        return found
+    seen = table_of(planted)(key[1]).attention_seen(inputs.sizes.T)
+    return found._replace(array=np.where(seen, found.array, 0))
 
 
 def tensor_with(inputs, planted, key):
@@ -156,4 +166,5 @@ def walk_with(inputs, found, planted, mode, runs):
         table = table_of(planted)
         exact = {key: canonical(key, tensor) for key, tensor in run(inputs, table=table).items()}
         allowed = budgets(inputs, mode, exact, table, runs, found, canonical)
+    found = {key: seen_only(inputs, planted, key, mine) for key, mine in found.items()}
     return walk(found, exact, allowed, mode)

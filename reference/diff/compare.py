@@ -7,14 +7,15 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
+from tqdm import tqdm
 
 from reference.bad_input import BadInput
 from reference.budgets import RUNS, Budget, budgets, unit_of
 from reference.diff.arrange import Arranged, Found, listed
 from reference.diff.causes import Verdict, canonical, explain, first_failing
 from reference.diff.files import INPUTS, read_tensors
-from reference.diff.probes import probe
-from reference.diff.report import as_json, as_text
+from reference.diff.probes import first_seen, looks, unseen
+from reference.diff.report import EXIT_CODES, as_json, as_text, outcome
 from reference.diff.walk import walk
 from reference.dump_files import fingerprint
 from reference.llmc import run
@@ -40,7 +41,7 @@ def compare(command):
     else:
         rows, notes, verdict = against_file(ref, mine, command)
     report = as_json if command.json else as_text
-    return report(command, rows, notes, verdict), int(first_failing(rows) is not None or bool(verdict))
+    return report(command, rows, notes, verdict), EXIT_CODES[outcome(rows, verdict)]
 
 
 def examine(inputs, mine, mode, runs=RUNS, layers=None, tolerance=None, causes=True):
@@ -52,26 +53,35 @@ def examine(inputs, mine, mode, runs=RUNS, layers=None, tolerance=None, causes=T
     computed = {key: found for key, found in arranged.found.items() if key not in inputs.params}
     if tolerance is None:
         tensors = {key: tensor for key, tensor in exact.items() if key not in inputs.params}
-        allowed = budgets(inputs, mode, tensors, runs=runs, only=computed)
+        allowed = budgets(inputs, mode, tensors, runs=runs, only=computed, watch=watcher("emulated runs"))
         allowed |= {key: rounding(key, exact[key], mode) for key in inputs.params}
     else:
         allowed = {key: tolerated(exact[key], tolerance) for key in exact}
     rows = walk(arranged.found, exact, allowed, mode)
     notes = [*arranged.notes, *missing(exact, arranged.found, inputs)]
-    verdict = verdict_on(inputs, computed, exact, rows, mode, runs) if causes and tolerance is None else None
+    looked_for = causes and tolerance is None
+    verdict = verdict_on(inputs, computed, exact, rows, allowed, mode, runs) if looked_for else None
     return rows, notes, verdict
 
 
-def verdict_on(inputs, computed, exact, rows, mode, runs):
-    """A Verdict where something is wrong; None where nothing is, or where it is the weights."""
+def watcher(what):
+    """A progress bar around work, on a terminal, if it takes long."""
+    return lambda work: tqdm(work, desc=what, delay=2, disable=None)
+
+
+def verdict_on(inputs, computed, exact, rows, allowed, mode, runs):
+    """A Verdict; None where it is the weights that are wrong."""
     failing = first_failing(rows)
     if failing is not None and failing.key in computed:
         order = [key for key in exact if key not in inputs.params]
         return explain(inputs, computed, [row for row in rows if row.key in computed], mode, runs, order)
-    if failing is None and (seen := probe(inputs, computed, mode)) is not None:
-        fault, x, bound = seen
-        return Verdict([(fault, None)], rows, None, (x, bound))
-    return None
+    if failing is not None:
+        return None
+    all_looks = looks(inputs, computed, mode)
+    seen = first_seen(all_looks)
+    if seen is None:
+        return Verdict([], rows, None, None, unseen(all_looks, allowed))
+    return Verdict([(seen.fault, seen.layers)], rows, None, tuple(seen.projection))
 
 
 def against_file(ref, mine, command):

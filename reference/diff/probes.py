@@ -1,51 +1,35 @@
-"""Faults that are smaller than the format rounds, found by the pattern of the error and not by its size.
+"""Where faults that are smaller than a rounding are looked for: in all layers together, and in each alone."""
 
-Where MINE holds what goes into an operation and what comes out of it, the operation is computed anew from
-MINE's own input, right and wrong, and the errors of everything before it do not matter. Rounding points
-everywhere, a fault along u, the difference that it makes. So the error is projected on u, in all layers:
-
-    u = wrong(in) - right(in)
-    x = <out - right(in), u> / <u, u>             1: MINE has the fault; 0: it has not
-    s = sqrt(sum of (r_i u_i)^2) / <u, u>         where r = out - right(in) - x u is what x leaves unexplained
-
-Before that, every number is divided by what rounding costs it: a unit roundoff of the output, and 8 of
-float32 for what is lost inside (scale). s is the standard error of x as a regression's slope, from the
-scatter of the errors themselves, whatever is rounded and where (White 1980, Econometrica 48(4)). Rounding
-alone keeps |x| within 2 z s, where z = sqrt(2 log(2 / p)), p = 1e-6 and the 2 are those of
-reference/budgets.py; to this comes what is lost inside, if it always points along u. A fault is named where
-|x| exceeds all that and is nearer to 1 than to 0. So erf-GELU, which in bf16 is far below the rounding of the
-large numbers, is seen in the small ones, left of 0, where it is a tenth of the value.
-"""
-
-import math
 from typing import NamedTuple
 
-import numpy as np
-
-from reference.budgets import MODES, SURE, stored_as
-from reference.diff.faults import catalogue
-from reference.diff.walk import DIGITS
-from reference.llmc import EXACT, ops
-from reference.rounding_modes import FORMATS
-
-FEWEST = 50  # numbers from which a scatter can be estimated
-Z = math.sqrt(2 * math.log(2 / SURE))
-INSIDE = 8 * FORMATS["float32"].unit
+from reference.diff.faults import Fault, catalogue
+from reference.diff.projection import Projection, project, sample
+from reference.llmc.names import label
 
 
 class Probe(NamedTuple):
-    """An operation between two kept tensors: the names of what comes out, and the faults to look for."""
+    """An operation between kept tensors: what comes out, all that is needed, in words, its faint faults."""
 
     operation: str
     outputs: tuple
+    takes: str
     faults: tuple
 
 
 PROBES = (
-    Probe("gelu_forward", ("fch_gelu",), ("erf-gelu",)),
-    Probe("gelu_backward", ("dfch",), ("erf-gelu-backward",)),
-    Probe("layernorm_rstd", ("ln1_rstd", "ln2_rstd", "lnf_rstd"), ("eps-outside", "no-eps", "eps-1e-6")),
-)
+    Probe("gelu_forward", ("fch_gelu",), "fch and fch_gelu", ("erf-gelu",)),
+    Probe("gelu_backward", ("dfch",), "fch, dfch_gelu and dfch", ("erf-gelu-backward",)),
+    Probe("layernorm_rstd", ("ln1_rstd", "ln2_rstd", "lnf_rstd"), "a residual stream, its mean and its rstd",
+          ("eps-outside", "no-eps", "eps-1e-6")),
+)  # fmt: skip
+
+
+class Seen(NamedTuple):
+    """A faint fault; the layers it is in, None for all; the projection that shows it."""
+
+    fault: Fault
+    layers: tuple | None
+    projection: Projection
 
 
 def inputs_of(output, n_layer):
@@ -62,51 +46,57 @@ def inputs_of(output, n_layer):
     return [stream, (name.replace("_rstd", "_mean"), layer)]
 
 
-def probe(inputs, found, mode):
-    """(fault, x, what |x| had to exceed) of the first operation in which MINE has a faint fault, or None."""
-    changes = {fault.name: fault for fault in catalogue(inputs.sizes, inputs.targets)}
-    for operation, outputs, names in PROBES:
-        places = [key for key in found if key[0] in outputs]
-        places = [(key, inputs_of(key, inputs.sizes.L)) for key in places]
+def looks(inputs, found, mode):
+    """A Look at every faint fault of the catalogue."""
+    faults, all_looks = {fault.name: fault for fault in catalogue(inputs.sizes, inputs.targets)}, []
+    for probe in PROBES:
+        places = [(key, inputs_of(key, inputs.sizes.L)) for key in found if key[0] in probe.outputs]
         places = [(key, given) for key, given in places if all(part in found for part in given)]
-        faults = [changes[name] for name in names if places]
-        measured = [(fault, *measure(operation, fault, places, found, mode)) for fault in faults]
-        seen = [entry for entry in measured if abs(entry[1]) > entry[2] and 0.5 < entry[1] < 1.5]
-        if seen:
-            return min(seen, key=lambda entry: abs(entry[1] - 1))
-    return None
+        all_looks += [Look(probe, faults[name], places, found, mode) for name in probe.faults]
+    return all_looks
 
 
-def measure(operation, fault, places, found, mode):
-    """(x, what |x| has to exceed) of one fault in one operation, all layers together."""
-    errors, ways, insides = [], [], []
-    for key, given in places:
-        arrays, out = [found[part].array for part in given], found[key].array
-        right = applied(getattr(ops, operation), arrays)
-        inside = INSIDE * (np.abs(right) + (np.abs(arrays[0]) if arrays[0].shape == out.shape else 0))
-        unit, least = cost_of_output(key, found, mode)
-        scale = unit * np.abs(right) + inside + least
-        errors.append(((out - right) / scale).ravel())
-        ways.append(((applied(fault.changes[operation], arrays) - right) / scale).ravel())
-        insides.append((inside / scale).ravel())
-    error, u, inside = (np.concatenate(parts) for parts in (errors, ways, insides))
-    total = float(u @ u)
-    if not total or not np.isfinite(error).all() or u.size < FEWEST:
-        return 0.0, math.inf
-    x = float(error @ u) / total
-    s = float(np.linalg.norm((error - x * u) * u)) / total
-    return x, 2 * Z * s + float(inside @ np.abs(u)) / total
+def first_seen(all_looks):
+    """What is Seen of the first operation with a faint fault, by the x nearest to 1; or None."""
+    seen = [(look.probe, look.seen()) for look in all_looks if look.seen()]
+    first = [one for probe, one in seen if probe is seen[0][0]]
+    return min(first, key=lambda one: abs(one.projection.x - 1), default=None)
 
 
-def cost_of_output(key, found, mode):
-    """(unit roundoff, error below the smallest normal number), by the mode's format or by MINE's file."""
-    stored, file = FORMATS[stored_as(key[0], MODES[mode].stored)], found[key].dtype.name
-    unit, smallest = max(stored.unit, 2.0 ** -DIGITS.get(file, 53)), stored.smallest
-    return unit, unit * max(smallest, FORMATS["fp16"].smallest if file == "float16" else 0.0)
+def unseen(all_looks, allowed):
+    """(fault, why it would not be seen) where it would not be. allowed: the budgets."""
+    return tuple((look.fault, why) for look in all_looks if (why := look.blind(allowed)))
 
 
-def applied(operation, arrays):
-    """An operation on its inputs; a layernorm's, which has a mean among them, must be told how sums round."""
-    takes_mean = arrays[-1].ndim < arrays[0].ndim
-    with np.errstate(all="ignore"):
-        return operation(EXACT, *arrays) if takes_mean else operation(*arrays)
+class Look:
+    """One fault's projections: in each layer, and in all together."""
+
+    def __init__(self, probe, fault, places, found, mode):
+        self.probe, self.fault = probe, fault
+        self.samples = {key: sample(probe.operation, fault, key, given, found, mode) for key, given in places}
+        layers = dict.fromkeys(key[1] for key in self.samples)
+        self.alone = {
+            layer: project([one for key, one in self.samples.items() if key[1] == layer], len(layers) + 1)
+            for layer in layers
+        }
+        self.all = project([*self.samples.values()], len(layers) + 1)
+
+    def seen(self):
+        """What is Seen of the fault, or None. It is in all layers unless one says that it has none of it."""
+        those = tuple(layer for layer, alone in self.alone.items() if alone.shows())
+        if any(alone.would_show() and not alone.shows() for alone in self.alone.values()):
+            return Seen(self.fault, those, self.alone[those[0]]) if those else None
+        return Seen(self.fault, None, self.all) if self.all.shows() else None
+
+    def blind(self, allowed):
+        """Why the fault would neither be beyond a budget nor show by its pattern; None if it would."""
+        if not self.samples:
+            return f"MINE lacks {self.probe.takes}"
+        within = [key for key, one in self.samples.items() if not beyond(one.effect, allowed[key])]
+        hidden = [label(key) for key in within if not self.alone[key[1]].would_show()]
+        return f"rounding hides it in {', '.join(hidden)}" if hidden else None
+
+
+def beyond(effect, budget):
+    """Whether a fault's effect exceeds a budget even where an honest error of full size speaks against it."""
+    return effect[0] > 2 * budget.norm or effect[1] > 2 * budget.largest

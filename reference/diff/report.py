@@ -12,6 +12,21 @@ HEAD = f"{'tensor':<14} {'shape':<18} {'max |error|':>11} {'relative':>9} {'expe
 )
 
 
+EXIT_CODES = {"equal": 0, "different": 1, "unchecked": 3}
+
+
+def outcome(rows, verdict):
+    """The result in a word. A tensor that could not be checked is not called equal."""
+    if first_failing(rows) is not None or (verdict and verdict.planted):
+        return "different"
+    return "unchecked" if unchecked(rows) else "equal"
+
+
+def unchecked(rows):
+    """The keys whose budgets would allow anything."""
+    return [row.key for row in rows if row.verdict == "unchecked"]
+
+
 def as_text(command, rows, notes, verdict):
     """A table in graph order up to the first failure, where that is, and why."""
     failing = first_failing(rows)
@@ -20,29 +35,52 @@ def as_text(command, rows, notes, verdict):
         f"what {command.dtype} costs, estimated from {command.runs} emulated runs"
     )  # fmt: skip
     lines = [f"budget: {budget}", *(f"note: {note}" for note in notes), "", HEAD]
-    lines += [line_of(row) for row in shown]
+    lines += [*map(line_of, shown), ""]
     if failing is None:
-        return "\n".join([*lines, "", *agreement(rows, verdict)])
-    lines += ["", f"first difference: {label(failing.key)}", *details(failing), "", *cause(failing, verdict)]
-    later = [row for row in rows[rows.index(failing) + 1 :] if not row.passed]
-    lines += [
-        f"beyond their budgets as well: {len(later)} of the {len(rows) - len(shown)} tensors that follow"
-    ]
+        lines += agreement(command, rows, verdict)
+    else:
+        lines += [f"first difference: {label(failing.key)}", *details(command, failing), ""]
+        lines += cause(failing, verdict)
+        later = [row for row in rows[len(shown) :] if not row.passed]
+        following = len(rows) - len(shown)
+        lines.append(f"beyond their budgets as well: {len(later)} of the {following} tensors that follow")
     return "\n".join(lines)
 
 
-def agreement(rows, verdict):
+def agreement(command, rows, verdict):
     """What is said where no tensor is beyond its budget."""
+    wide = unchecked(rows)
     within = f"all {len(rows)} tensors are within their budgets"
-    if verdict is None:
-        return [f"equal: {within}"]
-    fault, (x, bound) = verdict.planted[0][0], verdict.projection
+    if verdict and verdict.planted:
+        return [f"different: {within}, but an error points along a known fault", *by_pattern(verdict)]
+    if wide:
+        lines = [
+            f"unchecked: {len(wide)} of {len(rows)} tensors, the first is {label(wide[0])}: {command.dtype} "
+            f"leaves nothing of them,",
+            "  or overflows, so no error would be beyond their budgets; the others are within theirs",
+        ]
+    else:
+        lines = [f"equal: {within}"]
+    return lines + [f"  not visible in {command.dtype}: {fault.says} [{fault.name}]: {why}"
+                    for fault, why in (verdict.unseen if verdict else ())]  # fmt: skip
+
+
+def by_pattern(verdict):
+    """A fault that a probe has found."""
+    (fault, layers), (x, bound) = verdict.planted[0], verdict.projection
     return [
-        f"different: {within}, but an error points along a known fault",
-        f"cause: {fault.says} [{fault.name}]",
+        f"cause: {fault.says}{place_of(layers)} [{fault.name}]",
         f"  verified: from MINE's own inputs, and projected on what this does, the error is {x:.3f}: 1 is",
         f"  the fault itself, 0 is none, and rounding stays within {bound:.3f}",
     ]
+
+
+def place_of(layers):
+    """Where a fault is, unless everywhere; layer None is the last layernorm."""
+    if layers is None:
+        return ""
+    words = ["the last layernorm" if layer is None else f"layer {layer}" for layer in layers]
+    return f" (in {', '.join(words)})"
 
 
 def line_of(row):
@@ -52,20 +90,24 @@ def line_of(row):
     return (
         f"{label(row.key):<14} {shape_of(row):<18} {row.largest:>11.2e} {row.relative:>9.1e} "
         f"{row.expected:>9.1e} {row.ulp:>8.3g} {1 - row.cosine:>10.1e} {row.share:>9.3g}"
-        f"{'' if row.passed else '  <-- differs'}"
+        f"{MARKS.get(row.verdict, '')}"
     )
+
+
+MARKS = {"differs": "  <-- differs", "unchecked": "  unchecked"}
 
 
 def shape_of(row):
     return "x".join(map(str, row.shape)) or "scalar"
 
 
-def details(row):
+def details(command, row):
     """Where the largest error is, and how large."""
     mine, want = row.values
     place = describe_place(row.key, row.where) if row.where else ""
     if not math.isfinite(mine):
-        return [f"  not a finite number: {mine} at {place}, expected {want:.9g}"]
+        overflow = f"; an honest program in {command.dtype} overflows too" if math.isinf(row.expected) else ""
+        return [f"  not a finite number: {mine} at {place}, expected {want:.9g}{overflow}"]
     return [
         f"  largest error at {place}: {mine:.9g}, expected {want:.9g}" if place else
         f"  {mine:.9g}, expected {want:.9g}",
@@ -84,8 +126,7 @@ def cause(failing, verdict):
         return ["cause: no known cause explains it"]
     lines = []
     for fault, layers in verdict.planted:
-        where = "" if layers is None else f" (in layer {layers[0]})"
-        lines.append(f"cause: {fault.says}{where} [{fault.name}]")
+        lines.append(f"cause: {fault.says}{place_of(layers)} [{fault.name}]")
     within = sum(row.passed for row in verdict.rows)
     lines.append(f"  verified: with {'this' if len(lines) == 1 else 'these'} planted in the reference, "
                  f"{within} of {len(verdict.rows)} tensors are within their budgets")  # fmt: skip
@@ -98,15 +139,20 @@ def as_json(command, rows, notes, verdict):
     """The same, every row included."""
     failing = first_failing(rows)
     report = {
-        "equal": failing is None and verdict is None,
+        "equal": outcome(rows, verdict) == "equal",
+        "outcome": outcome(rows, verdict),
         "dtype": command.dtype,
         "notes": notes,
+        "unchecked": [label(key) for key in unchecked(rows)],
         "first_difference": None if failing is None else label(failing.key),
         "causes": None if verdict is None else [
             {"name": fault.name, "says": fault.says, "layers": layers} for fault, layers in verdict.planted
         ],
         "unexplained": None if verdict is None or verdict.unexplained is None else label(verdict.unexplained),
         "projection": None if verdict is None else verdict.projection,
+        "unseen": [] if verdict is None else [
+            {"name": fault.name, "says": fault.says, "why": why} for fault, why in verdict.unseen
+        ],
         "tensors": [entry(row) for row in rows],
     }  # fmt: skip
     return json.dumps(report, indent=1)

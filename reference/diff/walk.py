@@ -16,7 +16,8 @@ DIGITS = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8}
 class Row(NamedTuple):
     """One tensor: the largest error and the error's norm against REF's, in ulp of the format; and where.
 
-    share: of the budget, by norm or by largest entry, whichever is more; 1 is the bound.
+    share: of the budget, by norm or by largest entry, whichever is more; 1 is the bound. verdict: "within",
+    "differs", "not kept" (zeros where llm.c leaves them), "unchecked" (the budget would allow anything).
     """
 
     key: tuple
@@ -42,18 +43,19 @@ def walk(found, exact, budgets, mode):
 
 
 def row(key, mine, want, budget, mode):
-    """Compare one tensor."""
-    array, want = mine.array, np.asarray(want)
+    """Compare one tensor. Where a planted fault makes NaN, NaN is right, and nothing else is."""
+    array, want = without_common_nan(mine.array, np.asarray(want))
     if key[0] in FUSED and not array.any():
         return Row(key, want.shape, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, (), (), "not kept")
+    if not (np.isfinite(array).all() and np.isfinite(want).all()):
+        return strange(key, array, want, budget)
     error = array - want
-    if not np.isfinite(array).all():
-        return strange(key, array, want)
     size, norm = np.abs(error), float(np.linalg.norm(want))
     where = np.unravel_index(int(size.argmax()), want.shape) if want.ndim else ()
     cost_norm, cost_largest = cost_of_file(mine.dtype, key, mode, want)
     length = float(np.linalg.norm(error))
-    shares = (ratio(length, budget.norm + cost_norm), ratio(float(size.max()), budget.largest + cost_largest))
+    allowed, allowed_largest = budget.norm + cost_norm, budget.largest + cost_largest
+    shares = (ratio(length, allowed), ratio(float(size.max()), allowed_largest))
     return Row(
         key=key,
         shape=want.shape,
@@ -65,15 +67,33 @@ def row(key, mine, want, budget, mode):
         expected=ratio(budget.expected, norm),
         where=tuple(int(place) for place in where),
         values=(float(array[where]), float(want[where])),
-        verdict="within" if max(shares) <= 1 else "differs",
+        verdict=verdict(max(shares), (allowed, allowed_largest), (norm, float(np.abs(want).max()))),
     )
 
 
-def strange(key, array, want):
-    """The Row of a tensor with entries that are no numbers."""
-    where = tuple(int(place) for place in np.argwhere(~np.isfinite(array))[0])
+def verdict(share, allowed, sizes):
+    """A budget is a check if it is finite, and a tensor of zeros, all wrong, would be beyond it."""
+    if share > 1:
+        return "differs"
+    check = any(size > most for size, most in zip(sizes, allowed, strict=True)) or not any(sizes)
+    return "within" if check and math.isfinite(allowed[0]) else "unchecked"
+
+
+def without_common_nan(array, want):
+    """Both, with zeros where both are NaN."""
+    if not np.isnan(want).any():
+        return array, want
+    common = np.isnan(array) & np.isnan(want)
+    return np.where(common, 0, array), np.where(common, 0, want)
+
+
+def strange(key, array, want, budget):
+    """The Row of a tensor with entries that are no numbers. expected: infinite if the format overflows."""
+    where = tuple(int(place) for place in np.argwhere(~np.isfinite(array - want))[0])
     values = (float(array[where]), float(want[where]))
-    return Row(key, want.shape, math.inf, math.inf, math.inf, 0.0, math.inf, 0.0, where, values, "differs")
+    expected = 0.0 if math.isfinite(budget.norm) else math.inf
+    infinite = [math.inf] * 3  # largest error, relative, in ulp
+    return Row(key, want.shape, *infinite, 0.0, math.inf, expected, where, values, "differs")
 
 
 def ratio(part, whole):

@@ -9,8 +9,6 @@ import math
 import torch
 import torch.nn.functional as F
 
-FUTURE = -math.inf
-
 
 def run(inputs, dtype=torch.float64, fault=""):
     """{(name, layer): float64 array} of a pass; without the gradients of a layernorm's mean and rstd."""
@@ -43,7 +41,9 @@ def forward(inputs, params, keep, fault):
     """tokens to loss, with one fault, or none."""
     s, tokens = inputs.sizes, torch.tensor(inputs.tokens)
     at = lambda name, layer=None: params[name, layer]  # noqa: E731
-    seen = torch.ones(s.T, s.T, dtype=torch.bool).tril(1 if fault == "mask" else 0)
+    everything = torch.ones(s.T, s.T, dtype=torch.bool)
+    seen = everything.tril({"mask": 1, "mask early": -1, "mask early, -inf": -1}.get(fault, 0))
+    fill = -1e10 if fault == "mask early" else -math.inf
     x = keep("encoded", None, F.embedding(tokens, at("wte")) + at("wpe")[: s.T])
     for l in range(s.L):  # noqa: E741
         n = layernorm(x, "ln1", l, params, keep, fault)
@@ -52,10 +52,9 @@ def forward(inputs, params, keep, fault):
         q, k, v = (k, q, v) if fault == "order" else (q, k, v)
         scale = 1 if fault == "scale" else 1 / math.sqrt(s.D)
         scores = (q @ k.transpose(-1, -2)) * scale
-        preatt = keep("preatt", l, torch.where(torch.ones(s.T, s.T, dtype=torch.bool).tril(), scores, 0)
-                      if fault != "mask" else scores)  # fmt: skip
-        att = keep("att", l, preatt.masked_fill(~seen, FUTURE).softmax(dim=-1))
-        visible = torch.where(seen, att, 0)
+        preatt = keep("preatt", l, scores if "mask" in fault else torch.where(everything.tril(), scores, 0))
+        att = keep("att", l, preatt.masked_fill(~seen, fill).softmax(dim=-1))
+        visible = att if "early" in fault else torch.where(seen, att, 0)
         atty = keep("atty", l, (visible @ v).transpose(1, 2).flatten(-2))
         weight = at("attprojw", l).T if fault == "transposed" else at("attprojw", l)
         attproj = keep("attproj", l, F.linear(atty, weight, at("attprojb", l)))
@@ -98,4 +97,5 @@ def layernorm(x, name, layer, params, keep, fault):
     return keep(name, layer, y)
 
 
-FAULTS = ("erf", "mask", "scale", "order", "transposed", "eps", "correction", "residual", "sum", "untied")
+FAULTS = ("erf", "mask", "mask early", "mask early, -inf", "scale", "order", "transposed", "eps",
+          "correction", "residual", "sum", "untied")  # fmt: skip

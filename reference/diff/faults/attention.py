@@ -26,22 +26,45 @@ def first_row_sees(row):
 
     def backward(a, datt, att):
         dpreatt = ops.attention_softmax_backward(a, datt, att)
-        dpreatt[..., 0, :] = 0
-        return dpreatt
+        return np.where(np.tri(att.shape[-1], k=-1, dtype=bool), dpreatt, 0)
 
     return {"attention_seen": seen, "attention_softmax": softmax, "attention_softmax_backward": backward,
             "attention_scores": scores_everywhere}  # fmt: skip
 
 
-def attention_faults():
-    shows = ("att", "atty")
-    late = {"attention_seen": lambda T: np.tri(T, k=1, dtype=bool), "attention_scores": scores_everywhere}
+def backward_sees(k):
+    """A backward pass whose loops end at t + k, whatever the forward pass saw."""
+
+    def mix_backward(a, datty, att, v, seen):
+        seen = np.tri(len(seen), k=k, dtype=bool)
+        return ops.attention_mix_backward(a, datty, np.where(seen, att, 0), v, seen)
+
+    def softmax_backward(a, datt, att):
+        seen = np.tri(att.shape[-1], k=k, dtype=bool)
+        return ops.attention_softmax_backward(a, datt, np.where(seen, att, 0))
+
+    return {"attention_mix_backward": mix_backward, "attention_softmax_backward": softmax_backward}
+
+
+def mask_faults():
+    """The mask's edge one too far, or one too near, in both directions of the pass or in one."""
+    shows, backward = ("att", "atty"), ("datt", "dqkv")
+    far = {"attention_seen": lambda T: np.tri(T, k=1, dtype=bool), "attention_scores": scores_everywhere}
     none = {"attention_seen": lambda T: np.ones((T, T), bool), "attention_scores": scores_everywhere}
+    looks = "the causal mask is off by one: position t sees t + 1"
     hides = "the causal mask is off by one: position t does not see itself"
-    yield Fault("mask-late", "the causal mask is off by one: position t sees t + 1", shows, late)
+    nobody = f"{hides}; the first sees nothing"
+    yield Fault("mask-late", looks, shows, far)
+    yield Fault("mask-late-forward", f"{looks} forward, backward it does not", shows, far | backward_sees(0))
     yield Fault("mask-early", f"{hides}; the first sees all", shows, first_row_sees(1))
-    yield Fault("mask-early-zero", f"{hides}; the first sees nothing", shows, first_row_sees(0))
+    yield Fault("mask-early-zero", nobody, shows, first_row_sees(0))
+    yield Fault("mask-early-nan", f"{nobody}, and is NaN", shows, first_row_sees(np.nan))
+    yield Fault("mask-early-backward", f"{hides} backward; forward it does", backward, backward_sees(-1))
     yield Fault("no-mask", "there is no causal mask: every position sees all", shows, none)
+
+
+def attention_faults():
+    yield from mask_faults()
     yield Fault(
         "no-scale", "scores are not divided by sqrt(D)", ATTENTION, {"attention_scale": lambda C, H: 1.0}
     )
