@@ -8,6 +8,7 @@ https://docs.nvidia.com/cuda/cublas, cublasGemmEx and cublasGemmStridedBatchedEx
 
 from typing import NamedTuple
 
+import cupy
 import numpy as np
 from cupy.cuda import cublas, device
 
@@ -95,9 +96,4 @@ def product(a, b, dtype=None, **options):
 
     a (M, K), b (K, N) -> out (M, N)
     """
-    return gemm(a, b, empty_like(a, (a.shape[0], b.shape[1]), dtype), **options)
-
-
-def empty_like(array, shape, dtype=None):
-    """Room on the device for an array of another's number type."""
-    return np.empty(shape, dtype or array.dtype, like=array)
+    return gemm(a, b, cupy.empty((a.shape[0], b.shape[1]), dtype or a.dtype), **options)

@@ -11,7 +11,7 @@ builds and launches; fake_cupy.py is the module that `import cupy` finds.
 import contextlib
 import sys
 
-from tests.support.cuda import fake_cupy
+from tests.support.cuda import fake_cupy, fake_runtime
 
 
 @contextlib.contextmanager
@@ -19,6 +19,8 @@ def emulated_cupy():
     """`import cupy` gives the stand-in, and minigpt's CUDA modules are imported anew, on it."""
     before = taken()
     sys.modules["cupy"] = fake_cupy
+    sys.modules.update(fake_runtime.modules())
+    fake_cupy.cuda = sys.modules["cupy.cuda"]
     try:
         yield fake_cupy
     finally:
@@ -28,5 +30,5 @@ def emulated_cupy():
 
 def taken():
     """Take cupy and all that has imported it out of sys.modules."""
-    names = [name for name in sys.modules if name == "cupy" or name.startswith(("cupy.", "minigpt.kernels.cuda"))]
+    names = [name for name in sys.modules if name == "cupy" or name.startswith(("cupy.", "cupyx", "minigpt.kernels.cuda"))]
     return {name: sys.modules.pop(name) for name in names}

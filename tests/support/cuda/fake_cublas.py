@@ -21,7 +21,8 @@ class CUBLASError(Exception):
 
 
 def gemmEx(
-    handle, transa, transb, m, n, k, alpha, A, Atype, lda, B, Btype, ldb, beta, C, Ctype, ldc, computeType, algo
+    handle, transa, transb, m, n, k, alpha, A, Atype, lda, B, Btype, ldb, beta, C, Ctype, ldc,
+    computeType, algo,
 ):  # fmt: skip
     """One product."""
     check(transa, transb, m, n, k, (Atype, lda), (Btype, ldb), (Ctype, ldc), computeType)
@@ -46,7 +47,8 @@ def gemmStridedBatchedEx(
             for start, stride, kind in ((A, strideA, Atype), (B, strideB, Btype), (C, strideC, Ctype))
         )
         gemmEx(
-            handle, transa, transb, m, n, k, alpha, a, Atype, lda, b, Btype, ldb, beta, c, Ctype, ldc, computeType, algo
+            handle, transa, transb, m, n, k, alpha, a, Atype, lda, b, Btype, ldb, beta, c, Ctype, ldc,
+            computeType, algo,
         )  # fmt: skip
 
 

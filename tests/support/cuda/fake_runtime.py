@@ -1,0 +1,69 @@
+"""What of cupy.cuda and cupyx minigpt uses, without a GPU: one device, one stream, all done at once.
+
+Waits for the device are written down in WAITS, so that a test can say how many a training step makes.
+"""
+
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+
+from tests.support.cuda import fake_cublas
+
+WAITS = []  # why the host waited for the device, in order
+
+
+class Stream:
+    """The stream that every launch goes to."""
+
+    ptr = 0
+
+    def synchronize(self):
+        WAITS.append("stream")
+
+
+class Event:
+    """A moment of the stream, which has passed as soon as it is recorded."""
+
+    def __init__(self, block=False, disable_timing=False, interprocess=False):
+        self.recorded = False
+
+    def record(self, stream=None):
+        self.recorded = True
+
+    def synchronize(self):
+        """Waiting for an event that was never recorded is no wait, nor is it for one that has passed."""
+
+
+class Device:
+    """GPU 0."""
+
+    def __init__(self, id=0):
+        self.id = id
+
+    def use(self):
+        if self.id:
+            raise CUDARuntimeError("cudaErrorInvalidDevice: invalid device ordinal")
+
+
+class CUDARuntimeError(RuntimeError):
+    """What the CUDA runtime refuses."""
+
+
+class OutOfMemoryError(MemoryError):
+    """The device's memory does not suffice."""
+
+
+STREAM = Stream()
+
+
+def modules():
+    """name -> module, as sys.modules is to hold them."""
+    cuda, cupyx = ModuleType("cupy.cuda"), ModuleType("cupyx")
+    cuda.cublas = fake_cublas
+    cuda.device = SimpleNamespace(get_cublas_handle=lambda: 0)
+    cuda.runtime = SimpleNamespace(getDeviceCount=lambda: 1, CUDARuntimeError=CUDARuntimeError)
+    cuda.memory = SimpleNamespace(OutOfMemoryError=OutOfMemoryError)
+    cuda.Device, cuda.Event, cuda.Stream = Device, Event, Stream
+    cuda.get_current_stream = lambda: STREAM
+    cupyx.empty_pinned = lambda shape, dtype=float, order="C": np.empty(shape, dtype, order)
+    return {"cupy.cuda": cuda, "cupyx": cupyx}
