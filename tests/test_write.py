@@ -4,6 +4,7 @@ import io
 import itertools
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -509,6 +510,7 @@ def test_a_terminal_remembers_lines(folder):
     def until(prompts):
         nonlocal seen
         while seen.count(b"> ") < prompts:
+            assert select.select([ours], [], [], 60)[0], f"no prompt after {seen}"
             seen += os.read(ours, 1000)
 
     until(1)
