@@ -7,7 +7,7 @@ import numpy as np
 from minigpt import guard
 from minigpt.arrays import Flat
 from minigpt.model import backward, forward
-from minigpt.optim import clip_scale, learning_rate
+from minigpt.optim import learning_rate
 
 
 class State(NamedTuple):
@@ -42,13 +42,13 @@ def train_step(config, optimizer, ops, world, state, batches):
         loss = loss + part / len(batches)
 
     loss, gradient = world.mean(loss), world.mean(grads.buffer)  # comm.py: all-reduce
-    loss, norm = float(loss), float(ops.global_norm(gradient))  # optim.py; here a GPU is waited for
+    norm = ops.global_norm(gradient)  # optim.py
     lr = learning_rate(state.step, optimizer)  # optim.py
-    verdict = world.agree(guard.judge(loss, norm))  # guard.py
+    verdict = world.agree(guard.judge(loss, norm))  # guard.py; here a GPU is waited for
     state = state._replace(step=state.step + 1)
     if verdict.accepted:
         state = update(ops, optimizer, state, gradient, norm, lr)  # optim.py: AdamW
-    return state, Report(loss, norm, lr, verdict)
+    return state, Report(float(loss), float(norm), lr, verdict)
 
 
 def update(ops, optimizer, state, gradient, norm, lr):
@@ -59,7 +59,7 @@ def update(ops, optimizer, state, gradient, norm, lr):
         state.first,
         state.second,
         step=state.updates + 1,
-        scale=float(clip_scale(norm, optimizer.clip)),
+        scale=ops.clip_scale(norm, optimizer.clip),
         n_decayed=gradient.size if optimizer.decay_all else state.params.n_decayed,
         lr=lr,
         betas=optimizer.betas,

@@ -30,6 +30,7 @@ REFERENCE = {name: getattr(ops, name) for name in ops.__all__} | {
     "adamw": optim.adamw,
     "block_backward": block_backward,
     "block_forward": block_forward,
+    "clip_scale": optim.clip_scale,
     "collect": collect,
     "global_norm": optim.global_norm,
     "upload": upload,
