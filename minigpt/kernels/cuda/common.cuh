@@ -44,6 +44,16 @@ template <class T> __device__ __forceinline__ void store(T* to, const float (&x)
     *reinterpret_cast<Packet<T>*>(to) = packet;
 }
 
+// The same for the last elements of an array of any length: only the first `count` are there.
+template <class T> __device__ __forceinline__ void load_first(float (&x)[WIDTH], const T* from, long long count) {
+    if (count >= WIDTH) return load(x, from);
+    for (int i = 0; i < count; i++) x[i] = to_float(from[i]);
+}
+template <class T> __device__ __forceinline__ void store_first(T* to, const float (&x)[WIDTH], long long count) {
+    if (count >= WIDTH) return store(to, x);
+    for (int i = 0; i < count; i++) round_to(to[i], x[i]);
+}
+
 // exp(x) to 2 units in the last place, or, where the result will be rounded to bfloat16, to 2 + |1.16 x|.
 __device__ __forceinline__ float exponential(float x) { return ROUNDED ? __expf(x) : expf(x); }
 
@@ -77,4 +87,22 @@ __device__ __forceinline__ float block_max(float x) {
     if (lane == 0) of_warp[warp] = x;
     __syncthreads();
     return warp_max(lane < warps ? of_warp[lane] : -INFINITY);
+}
+
+// Adds up, in the order of the warps, what the lanes of SUMMING_WARPS warps hold; the first warp gets the sums.
+constexpr int SUMMING_WARPS = 8;
+__device__ __forceinline__ void sum_over_warps(float (&sum)[WIDTH]) {
+    __shared__ float of_warp[SUMMING_WARPS][WIDTH][WARP];
+    int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
+    #pragma unroll
+    for (int i = 0; i < WIDTH; i++) of_warp[warp][i][lane] = sum[i];
+    __syncthreads();
+    if (warp != 0) return;
+    #pragma unroll
+    for (int i = 0; i < WIDTH; i++) {
+        float total = 0;
+        #pragma unroll
+        for (int w = 0; w < SUMMING_WARPS; w++) total += of_warp[w][i][lane];
+        sum[i] = total;
+    }
 }

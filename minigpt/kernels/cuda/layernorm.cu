@@ -137,11 +137,8 @@ layernorm_backward(const stored* __restrict__ dy, const stored* __restrict__ s, 
     for (int round = 0; round < ROUNDS; round++) {
         int column = (round * blockDim.x + threadIdx.x) * WIDTH;
         if (column >= C) continue;
-        #pragma unroll
-        for (int i = 0; i < WIDTH; i++) {
-            mine[column + i] = dgain[round][i];
-            mine[C + column + i] = dbias[round][i];
-            mine[2 * C + column + i] = dbranch_bias[round][i];
-        }
+        store(mine + column, dgain[round]);
+        store(mine + C + column, dbias[round]);
+        store(mine + 2 * C + column, dbranch_bias[round]);
     }
 }

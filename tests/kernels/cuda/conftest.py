@@ -1,0 +1,72 @@
+"""The kernels under CuPy's stand-in, each test in several orders of threads; on a GPU with MINIGPT_TEST_GPU=1."""
+
+import contextlib
+import importlib
+import os
+
+import numpy as np
+import pytest
+
+from tests.support.cuda import emulated_cupy
+from tests.support.cuda.fake_cupy import settings
+
+MODE = os.environ.get("MINIGPT_EMULATION", "watched")
+GPU = bool(os.environ.get("MINIGPT_TEST_GPU"))
+SEEDS = (1, 2)  # one warp runs ahead; all advance together
+
+
+class Bench:
+    """What a test needs: arrays to the device and back, the kernels' modules, one function run in all orders."""
+
+    def __init__(self, cupy):
+        self.cupy = cupy
+
+    def module(self, name):
+        return importlib.import_module(f"minigpt.kernels.cuda.{name}")
+
+    def put(self, array, dtype=None):
+        return None if array is None else self.cupy.asarray(array if dtype is None else array.astype(dtype))
+
+    def odd(self, values):
+        """The values on the device, at an address that is a multiple of their size and of no more."""
+        view = self.cupy.zeros(values.size + 1, values.dtype)[1:].reshape(values.shape)
+        view[...] = self.put(values)
+        return view
+
+    def run(self, function):
+        """function() gives device arrays: the same bits in every order of threads. Returns them on the host."""
+        results = [self._once(function, seed) for seed in SEEDS]
+        for again in results[1:]:
+            for name in again:
+                assert again[name].tobytes() == results[0][name].tobytes(), f"{name} depends on the order of threads"
+        return {name: array if array.dtype.kind == "i" else array.astype(np.float64) for name, array in results[0].items()}
+
+    def _once(self, function, seed):
+        with contextlib.nullcontext() if GPU else settings(mode=MODE, seed=seed):
+            return {name: array.get().copy() for name, array in function().items()}
+
+
+@pytest.fixture(scope="module")
+def bench():
+    if GPU:
+        yield Bench(importlib.import_module("cupy"))
+        return
+    with emulated_cupy() as cupy:
+        yield Bench(cupy)
+
+
+@pytest.fixture(params=["float32", "bfloat16"])
+def dtype(request):
+    return np.dtype(request.param)
+
+
+@pytest.fixture
+def draw():
+    """draw(shape, dtype, scale): random numbers as they are stored, and the same numbers in float64."""
+    rng = np.random.default_rng(0)
+
+    def numbers(shape, dtype, scale=1.0):
+        stored = (scale * rng.normal(size=shape)).astype(dtype)
+        return stored, stored.astype(np.float64)
+
+    return numbers
