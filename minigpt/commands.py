@@ -2,6 +2,8 @@
 
 import dataclasses
 
+LLMC_TOKENS = 20 * 64 * 1024  # llm.c's protocol: 20 batches of 64 windows of 1,024
+
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
@@ -57,24 +59,39 @@ class Sample:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluate:
-    """Score a model on a text it has not seen, or on HellaSwag's questions."""
+    """Score a model on text it has not seen (--data), or on HellaSwag (--hellaswag).
 
-    weights: str
+    --data: every token is predicted from those before it in its window.
+    Printed are the mean of -log(its probability) in nats a token, which is
+    what training calls loss; e to that power, the perplexity; and bits a byte,
+    which compares models whose tokenizers differ. Bits a byte needs to know how
+    many bytes of text the tokens stand for, so the tokenizer must be the one
+    that made them; <|endoftext|> stands for none. By default this is llm.c's
+    protocol: the first 20 x 64 x 1024 tokens of a validation shard, in windows
+    as long as the model can read (1024 for GPT-2), side by side. Scores compare
+    only on the same tokens, so the SHA-256 of their ids is printed.
+
+    --hellaswag: each of a question's four endings follows the context behind a
+    space. acc counts the questions whose right ending has the smallest sum of
+    nats; acc_norm, the one usually quoted, the smallest mean a token.
+    """
+
+    weights: str | None = None
     """A run's step_... folder, or any file or folder of weights that minigpt reads."""
     data: str | None = None
-    """Text files or token shards (a path or a quoted glob)."""
+    """Text files or token shards (a path or a quoted glob); for llm.c's protocol, one validation shard."""
     data_format: str | None = None
     """raw: shards are uint16 tokens without a header, as nanoGPT's. None: llm.c's .bin, or .npy."""
     hellaswag: str | None = None
-    """HellaSwag's questions: the official .jsonl, or llm.c's .bin."""
+    """HellaSwag's questions: the official hellaswag_val.jsonl, or llm.c's .bin of them."""
     write_bin: str | None = None
-    """Write HellaSwag's questions as llm.c's .bin to this path as well."""
+    """Write HellaSwag's questions as llm.c's .bin to this path. Needs no weights; the ids are then gpt2's."""
     batch_size: int = 4
-    """Windows, or completions, in one forward pass; the score does not depend on it."""
+    """Windows, or completions, in one forward pass, in memory together; scores do not depend on it."""
     context: int | None = None
-    """Tokens in a window. None: as many as the model can read."""
-    tokens: int | None = 20 * 64 * 1024
-    """Tokens to score, the first of the data: 20 batches of 64 x 1,024 are llm.c's protocol. 0: all."""
+    """Tokens in a window of data. None: as many as the model can read."""
+    tokens: int = LLMC_TOKENS
+    """Tokens of data to score, from its beginning; the default is llm.c's protocol. 0: all."""
     tokenizer: str | None = None
     """gpt2, or a tokenizer's file or folder. None: what lies beside the weights, else gpt2."""
     ops: str = "fast"

@@ -3,7 +3,11 @@
 import math
 from typing import NamedTuple
 
-from minigpt.model import forward
+import numpy as np
+
+from minigpt.data import ordered_windows
+from minigpt.errors import DataError
+from minigpt.model import block_forward, within
 from minigpt.ops.cross_entropy import IGNORED
 
 
@@ -12,22 +16,72 @@ class Score(NamedTuple):
 
     nats_per_token: float
     bits_per_byte: float
+    n_tokens: int  # that were scored
+    n_bytes: int  # that they stand for
 
 
-def evaluate(config, ops, params, tokens, targets, n_bytes, batch_size, progress=lambda rows: None):
-    """Score windows of a text whose scored targets stand for n_bytes of it.
+def evaluate(model, ids, context, batch_size, every=1, progress=lambda rows: None):
+    """Score a text of which every id but the first is predicted once.
 
     Windows lie side by side (data.ordered_windows), so a window's first tokens are predicted from little.
-    progress is told after each batch how many windows it had.
+    model: a model_files.Model. every=n: only each n-th window. progress is told after each batch how many
+    windows it had. Raises DataError if there is nothing to score.
 
-    tokens (N, T), targets (N, T)
+    ids (M)
     """
-    nats, count = 0.0, 0
-    for start in range(0, len(tokens), batch_size):
-        part = targets[start : start + batch_size]  # (B, T)
-        logits, _ = forward(config, ops, params, tokens[start : start + batch_size])  # (B, T, V)
-        scored = int((part != IGNORED).sum())
-        nats += scored * float(ops.cross_entropy_forward(logits, part)[0])
-        count += scored
-        progress(len(part))
-    return Score(nats / count, nats / math.log(2) / n_bytes)
+    tokens, targets = ordered_windows(ids, context, every)  # (N, T) each
+    n_tokens, n_bytes = int((targets != IGNORED).sum()), text_bytes(targets, model.tokenizer)
+    if not n_bytes:
+        raise DataError(f"nothing to score: {n_tokens} tokens that stand for no text")
+    nats = np.empty(len(tokens))
+    with model.ops.session():
+        for start in range(0, len(tokens), batch_size):
+            batch = slice(start, start + batch_size)
+            nats[batch] = nats_of_rows(model, tokens[batch], targets[batch])
+            progress(len(tokens[batch]))
+    total = math.fsum(nats)  # rounded once, in whichever batches the windows came
+    return Score(total / n_tokens, total / math.log(2) / n_bytes, n_tokens, n_bytes)
+
+
+def text_bytes(targets, tokenizer):
+    """How many bytes of text the scored targets stand for; special tokens, <|endoftext|> above all, for none.
+
+    targets (N, T)
+    """
+    sizes = np.array([len(token) for token in tokenizer.tokens])  # (V)
+    sizes[list(tokenizer.special.values())] = 0
+    return int(sizes[targets[targets != IGNORED]].sum())
+
+
+def nats_of_rows(model, tokens, targets):
+    """The sum of -log p over each row's scored targets.
+
+    Logits are made for one row at a time, and only where it is scored.
+
+    tokens (B, T), targets (B, T) -> nats (B)
+    """
+    x = last_states(model, tokens)  # (B, T, C)
+    return np.array([nats_of_row(model, *row) for row in zip(x, targets, strict=True)])  # (B)
+
+
+def nats_of_row(model, x, targets):
+    """The sum of -log p over the scored targets, after the states x.
+
+    x (T, C), targets (T)
+    """
+    scored = targets != IGNORED  # (T)
+    logits, _ = model.ops.unembedding_forward(x[None, scored], model.params["wte.weight"])  # (1, S, V)
+    loss, _ = model.ops.cross_entropy_forward(logits, targets[None, scored])
+    return scored.sum() * float(loss)
+
+
+def last_states(model, tokens):
+    """What model.forward hands to the head, made without a tape: no block's cache outlives the block.
+
+    tokens (B, T) -> x (B, T, C)
+    """
+    config, params, ops = model.config, model.params, model.ops
+    x = ops.embedding_forward(tokens, params["wte.weight"], params["wpe.weight"])[0]  # (B, T, C)
+    for layer in range(config.n_layer):
+        x = block_forward(ops, within(params, f"h.{layer}."), x, config.n_head)[0]  # (B, T, C)
+    return ops.layernorm_forward(x, params["ln_f.weight"], params["ln_f.bias"])[0]

@@ -8,14 +8,14 @@ from minigpt import checkpoint
 from minigpt.choice import Choice, Dice
 from minigpt.compressors import bits_per_byte
 from minigpt.corpus import read_corpus
-from minigpt.data import batch, ordered_windows
+from minigpt.data import batch
 from minigpt.decode import Decoder
 from minigpt.errors import NumericsError
 from minigpt.evaluate import evaluate
 from minigpt.flops import flops_per_token, matmul_peak
 from minigpt.log import Log, clock
 from minigpt.model import init_params
-from minigpt.ops.cross_entropy import IGNORED
+from minigpt.model_files import Model
 from minigpt.prefetch import Prefetch
 from minigpt.recipe import model_config, optimizer_config, resolved, settings
 from minigpt.resume import move_aside, resumed_state, source_of
@@ -109,16 +109,10 @@ class Run:
 
     def validate(self, whole=False):
         """Score the held-out text, or windows spread over it, and report."""
-        ids, tokenizer = self.corpus.val_ids, self.corpus.tokenizer
+        recipe, ids = self.recipe, self.corpus.val_ids
+        model = Model(self.config, self.trainer.params, self.corpus.tokenizer, self.trainer.ops)
         every = 1 if whole else max(1, len(ids) // QUICK_LOOK)
-        tokens, targets = ordered_windows(ids, self.recipe.context, every)
-        text = targets[(targets != IGNORED) & (targets != tokenizer.eot)]
-        n_bytes = len(tokenizer.decode_bytes(text))
-        ops, recipe = self.trainer.ops, self.recipe
-        with ops.session():
-            score = evaluate(
-                self.config, ops, self.trainer.params, tokens, targets, n_bytes, recipe.batch_size
-            )
+        score = evaluate(model, ids, recipe.context, recipe.batch_size, every)
         self.log.validation(self.trainer.state.step, recipe.steps, score)
         return score
 

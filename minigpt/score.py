@@ -1,90 +1,105 @@
 """minigpt evaluate: how well a model predicts a text, or answers HellaSwag's questions."""
 
-import functools
 import hashlib
 import json
 import math
+import sys
 
-import numpy as np
 import tqdm
 
-from minigpt import hellaswag, kernels
+from minigpt import hellaswag
+from minigpt.commands import Evaluate
 from minigpt.config import whole_between
-from minigpt.corpus import first_ids, read_text, text_of, tokenize
-from minigpt.data import ordered_windows
-from minigpt.door import dtype_of_params
-from minigpt.errors import ConfigError, NumericsError
+from minigpt.corpus import first_ids, named_tokenizer, read_text, tokenize
+from minigpt.errors import ConfigError, DataError, NumericsError
 from minigpt.evaluate import evaluate
+from minigpt.model_files import load_model
+from minigpt.questions import read_questions, refuse_overwriting, write_bin
 from minigpt.shards import TokenShards
 from minigpt.sources import are_shards, files_of
-from minigpt.weights import load_weights
-from minigpt.write import tokenizer_of
-
-
-class Model:
-    """A model with its tokenizer and operations, as a command asks for them."""
-
-    def __init__(self, command):
-        self.config, self.params = load_weights(command.weights)
-        self.tokenizer = tokenizer_of(command.weights, command.tokenizer, self.config)
-        self.ops = kernels.table(command.ops, dtype_of_params(self.params), command.threads)
 
 
 def score(command):
     """Carry out minigpt evaluate."""
-    if (command.data is None) == (command.hellaswag is None):
-        raise ConfigError("give one of --data and --hellaswag")
-    whole_between("batch_size", command.batch_size, 1)
-    whole_between("tokens", command.tokens, 0)
-    model = Model(command)
-    if command.context is not None:
-        whole_between("context", command.context, 1, model.config.n_ctx)
-    if command.hellaswag is None:
+    check_flags(command)
+    if command.weights is None:
+        write_questions(command, named_tokenizer(command.tokenizer or "gpt2", None))
+        return
+    if command.data is not None:
+        files_of(command.data)  # a slip of the pen is answered before the weights are read
+    model = load_model(command.weights, command.tokenizer, command.ops, command.threads)
+    if command.data is not None:
         score_data(command, model)
     else:
         score_hellaswag(command, model)
 
 
+def check_flags(command):
+    """A ConfigError for flags that are missing, out of range, or say nothing about what is asked for."""
+    if (command.data is None) == (command.hellaswag is None):
+        raise ConfigError(
+            "give one of --data FILES and --hellaswag FILE: found " + ("both" if command.data else "neither")
+        )
+    if command.data is not None:
+        refuse_given(command, ("write_bin",), "writes the questions of --hellaswag, and --data has none")
+    else:
+        refuse_given(command, ("data_format", "context", "tokens"), "is about --data, not --hellaswag")
+    if command.weights is None:
+        if command.write_bin is None:
+            raise ConfigError("give the model by --weights PATH; only --write-bin needs none")
+        refuse_given(command, ("batch_size", "ops", "threads"), "is about a model, which no --weights names")
+    whole_between("batch_size", command.batch_size, 1)
+    whole_between("tokens", command.tokens, 0)
+
+
+def refuse_given(command, names, why):
+    """A ConfigError that names the flags, of these names, that are not as they are by default."""
+    default = Evaluate()
+    given = [name for name in names if getattr(command, name) != getattr(default, name)]
+    if given:
+        flags = " and ".join("--" + name.replace("_", "-") for name in given)
+        raise ConfigError(f"{flags}: {why}; leave it out")
+
+
+def progress_bar(total, unit):
+    """A bar on a terminal; nothing where standard error is a file, or closed."""
+    return tqdm.tqdm(total=total, unit=unit, disable=None if sys.stderr else True)
+
+
+# Data ------------------------------------------------------------------------------------------------------
+
+
 def score_data(command, model):
     """Print nats a token, perplexity and bits a byte of the first tokens of some data."""
+    n_ctx = model.config.n_ctx
+    context = n_ctx if command.context is None else whole_between("context", command.context, 1, n_ctx)
     ids, n_all = ids_of(command, model.tokenizer)
-    text = text_of(ids[1:], model.tokenizer)  # the first id is never scored
-    tokens, targets = ordered_windows(ids, command.context or model.config.n_ctx)
-    bar = tqdm.tqdm(total=len(tokens), unit="window", disable=None)
-    with model.ops.session(), bar:
-        result = evaluate(
-            model.config, model.ops, model.params, tokens, targets, len(text), command.batch_size, bar.update
-        )
+    if len(ids) < 2:
+        raise DataError(f"data: {command.data}: expected 2 tokens or more to score, found {len(ids)}")
+    windows = -(-(len(ids) - 1) // context)
+    with progress_bar(windows, "window") as bar:
+        result = evaluate(model, ids, context, command.batch_size, progress=bar.update)
     refuse_nan(result.nats_per_token)
-    sha256 = hashlib.sha256(ids.astype("<u2" if ids.itemsize == 2 else "<u4").tobytes()).hexdigest()
     record = {
         "data": command.data,
-        "tokens": len(ids) - 1,
-        "first_token": 0,
+        "tokens": result.n_tokens,
         "of_tokens": n_all,
-        "ids_sha256": sha256,
-        "context": tokens.shape[1],
+        "ids_sha256": sha256_of(ids),
+        "context": context,
+        "windows": windows,
+        "bytes": result.n_bytes,
         "nats_per_token": result.nats_per_token,
-        "perplexity": float(np.exp(result.nats_per_token)),
+        "perplexity": perplexity(result.nats_per_token),
         "bits_per_byte": result.bits_per_byte,
     }
-    if command.json:
-        print(json.dumps(record))
-        return
-    print(
-        f"{command.data}: ids 0 to {len(ids) - 1:,} of {n_all:,} in {len(tokens):,} windows "
-        f"of {tokens.shape[1]:,}, SHA-256 {sha256}"
-    )
-    print(
-        f"{result.nats_per_token:.6f} nats a token | perplexity {record['perplexity']:.4f} | "
-        f"{result.bits_per_byte:.4f} bits a byte"
-    )
+    say(command, record, DATA.format(**record))
 
 
-def refuse_nan(nats):
-    """A NumericsError if a score is none."""
-    if not math.isfinite(nats):
-        raise NumericsError("the model's scores are NaN or infinite: its weights are not usable")
+DATA = (
+    "{data}: {tokens:,} tokens scored, {bytes:,} bytes of text, in {windows:,} windows of {context:,}\n"
+    "ids 0 to {tokens:,} of {of_tokens:,}, SHA-256 {ids_sha256}; id 0 is read and not scored\n"
+    "{nats_per_token:.6f} nats a token | perplexity {perplexity:.4f} | {bits_per_byte:.4f} bits a byte"
+)
 
 
 def ids_of(command, tokenizer):
@@ -98,23 +113,56 @@ def ids_of(command, tokenizer):
     return ids[:wanted], len(ids)
 
 
+def sha256_of(ids):
+    """The SHA-256 of ids as little-endian numbers: uint16, or uint32 if their tokenizer needs it."""
+    return hashlib.sha256(ids.astype(f"<u{ids.itemsize}").tobytes()).hexdigest()
+
+
+def perplexity(nats):
+    """exp(nats): among how many tokens, all equally likely, a choice would be as uncertain."""
+    return math.exp(nats) if nats < 700 else math.inf
+
+
+def refuse_nan(nats):
+    """A NumericsError if a score is none."""
+    if not math.isfinite(nats):
+        raise NumericsError("the model's scores are NaN or infinite: its weights are not usable")
+
+
+# HellaSwag -------------------------------------------------------------------------------------------------
+
+
+def write_questions(command, tokenizer):
+    """The questions, written as llm.c's .bin if asked for; where that is all, it is said."""
+    if command.write_bin is not None:
+        refuse_overwriting(command.write_bin, command.hellaswag)
+    questions = read_questions(command.hellaswag, tokenizer)
+    if command.write_bin is not None:
+        write_bin(command.write_bin, questions)
+    if command.weights is None:
+        record = {"hellaswag": command.hellaswag, "n": len(questions), "write_bin": command.write_bin}
+        say(command, record, "{hellaswag}: {n:,} questions, written to {write_bin}".format(**record))
+    return questions
+
+
 def score_hellaswag(command, model):
     """Print acc and acc_norm, with the counts."""
-    questions = hellaswag.read_questions(command.hellaswag, model.tokenizer)
-    if command.write_bin:
-        hellaswag.write_bin(command.write_bin, questions)
-    progress = functools.partial(tqdm.tqdm, unit="batch", disable=None)
-    with model.ops.session():
-        nats, counts = hellaswag.answer(
-            model.config, model.ops, model.params, questions, command.batch_size, progress
-        )
+    questions = write_questions(command, model.tokenizer)
+    with progress_bar(hellaswag.ENDINGS * len(questions), "completion") as bar:
+        nats, counts = hellaswag.answer(model, questions, command.batch_size, bar.update)
     refuse_nan(nats.sum())
     result = hellaswag.result_of(nats, counts, questions)
-    if command.json:
-        shares = {"acc": result.acc, "acc_norm": result.acc_norm}
-        print(json.dumps({"hellaswag": command.hellaswag} | result._asdict() | shares))
-        return
-    print(
-        f"{command.hellaswag}: {result.n:,} questions | acc {result.acc:.4f} ({result.correct:,}) | "
-        f"acc_norm {result.acc_norm:.4f} ({result.correct_norm:,})"
-    )
+    shares = {"acc": result.acc, "acc_norm": result.acc_norm}
+    record = {"hellaswag": command.hellaswag} | result._asdict() | shares
+    say(command, record, HELLASWAG.format(**record))
+
+
+HELLASWAG = (
+    "{hellaswag}: {n:,} questions | acc {acc:.4f} ({correct:,} right) | "
+    "acc_norm {acc_norm:.4f} ({correct_norm:,} right) | by chance 0.25"
+)
+
+
+def say(command, record, text):
+    """Print a record as text, or as JSON."""
+    print(json.dumps(record) if command.json else text, flush=True)

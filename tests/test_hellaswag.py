@@ -1,155 +1,120 @@
-"""HellaSwag: files read and written word for word, and scores against transformers and against plain sums."""
-
-import json
+"""HellaSwag's scores: against sums over single tokens, and against transformers, example by example."""
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minigpt
 from minigpt import hellaswag, kernels
-from minigpt.errors import DataError
-from minigpt.hellaswag import Question
+from minigpt.hellaswag import Question, completion, padded
+from minigpt.model_files import Model
+from minigpt.ops.cross_entropy import IGNORED
+from reference.budgets import budgets
+from reference.llmc import Inputs, Sizes
+from reference.llmc.parameters import from_hub
 
-TOK = minigpt.Tokenizer.gpt2()
-ENTRIES = [
-    {
-        "ctx": "A man is sitting on a roof. he",
-        "label": 3,
-        "endings": ["starts to sing.", "is ripping tiles off.", "holds a cube.", "starts roofing."],
-    },
-    {"ctx": "Then", "label": 0, "endings": ["a", "bb cc", "d", "état 漢字"], "ind": 24},
-]
+CONFIG = minigpt.GPTConfig(n_layer=2, n_head=2, n_embd=8, n_ctx=12, n_vocab=31)
+LOSSES = ("losses", None)
+TABLES = {"float64": "reference", "float32": "fast"}
 
 
-@pytest.fixture
-def lines(tmp_path):
-    path = tmp_path / "val.jsonl"
-    path.write_text("".join(json.dumps(entry) + "\n" for entry in ENTRIES), encoding="utf-8")
-    return path
+def model_of(dtype, config=CONFIG):
+    """A model far from uniform."""
+    params = minigpt.init_params(config, dtype=dtype)
+    for param in params.values():
+        param *= 10 if param.ndim == 2 else 1
+    return Model(config, params, None, kernels.table(TABLES[dtype], dtype, 2))
 
 
-def test_lines_become_ids_with_a_space_before_each_ending(lines):
-    first, second = hellaswag.read_questions(lines, TOK)
-    assert (first.label, second.label) == (3, 0)
-    assert first.context == TOK.encode("A man is sitting on a roof. he")
-    assert first.endings[1] == TOK.encode(" is ripping tiles off.")
-    assert TOK.decode(second.endings[3]) == " état 漢字"
+MODELS = {dtype: model_of(dtype) for dtype in TABLES}
+# contexts and endings that together, and endings that alone, are longer than the model can read
+few = st.lists(st.integers(0, 30), min_size=1, max_size=18)
+questions = st.builds(Question, few, st.lists(few, min_size=4, max_size=4), st.integers(0, 3))
+some_questions = st.lists(questions, min_size=1, max_size=3)
 
 
-def test_the_bin_is_llm_cs_word_for_word(lines, tmp_path):
-    """Built here by hand from the description: 256 int32, then uint16 words."""
-    questions = hellaswag.read_questions(lines, TOK)
-    hellaswag.write_bin(tmp_path / "val.bin", questions)
-    words, sizes = [], []
-    for index, entry in enumerate(ENTRIES):
-        context = TOK.encode(entry["ctx"])
-        tail = [len(context), *context]
-        for ending in entry["endings"]:
-            ids = TOK.encode(" " + ending)
-            tail += [len(ids), *ids]
-        sizes.append(2 * (5 + len(tail)))
-        words += [65535, sizes[-1], index, entry["label"], 4, *tail]
-    header = np.zeros(256, "<i4")
-    header[:4] = 20240522, 1, 2, max(sizes)
-    assert (tmp_path / "val.bin").read_bytes() == header.tobytes() + np.array(words, "<u2").tobytes()
-    assert hellaswag.read_questions(tmp_path / "val.bin", TOK) == questions
+@given(some_questions, st.integers(1, 13))
+def test_nats_are_sums_over_single_tokens_for_any_batch_size(questions, batch_size):
+    """Each token of an ending by what minigpt.logits says of those before it, if they are read."""
+    nats, counts = hellaswag.answer(MODELS["float64"], questions, batch_size)
+    assert nats.shape == counts.shape == (len(questions), 4)
+    for q, question in enumerate(questions):
+        for e, ending in enumerate(question.endings):
+            ids, total = question.context + ending, 0.0
+            start = max(0, len(ids) - 13)  # 12 places are read, and the 13th id is a target alone
+            places = range(max(len(question.context), start + 1), len(ids))
+            for place in places:
+                logits = minigpt.logits(CONFIG, MODELS["float64"].params, [ids[start:place]])[0, -1]
+                total += np.log(np.exp(logits - logits[ids[place]]).sum())
+            assert nats[q, e] == pytest.approx(total, rel=1e-11, abs=1e-11)
+            assert counts[q, e] == len(places)
 
 
-ids_lists = st.lists(st.integers(0, 50256), min_size=1, max_size=9)
+def nats_bound(model, questions):
+    """How far an honest program's -log p of a token of these endings may be from the exact one.
+
+    Found by running llm.c's graph in the model's precision, every rounding drawn anew (reference/budgets.py).
+    """
+    config = model.config
+    ends = [completion(q.context, ending, config.n_ctx) for q in questions for ending in q.endings]
+    tokens, targets = padded(ends)
+    C, H, L = config.n_embd, config.n_head, config.n_layer
+    sizes = Sizes(L, H, C // H, config.n_vocab, config.n_ctx, *tokens.shape)
+    inputs = Inputs(sizes, from_hub(model.params, L), tokens, targets)
+    mode = {np.dtype("float32"): "fp32", np.dtype("float64"): "fp64"}[model.params["wte.weight"].dtype]
+    return budgets(inputs, mode, only={LOSSES})[LOSSES].largest
 
 
-question = st.builds(Question, ids_lists, st.lists(ids_lists, min_size=4, max_size=4), st.integers(0, 3))
-
-
-@given(st.lists(question))
-def test_what_is_written_is_read(tmp_path_factory, questions):
-    path = tmp_path_factory.getbasetemp() / "any.bin"
-    hellaswag.write_bin(path, questions)
-    if questions:
-        assert hellaswag.read_questions(path, TOK) == questions
-    else:
-        with pytest.raises(DataError, match="expected questions, found none"):
-            hellaswag.read_questions(path, TOK)
+@pytest.mark.parametrize("dtype", TABLES)
+@settings(max_examples=25)
+@given(some_questions)
+def test_batches_of_any_size_agree_within_rounding(dtype, questions):
+    """A completion that is filled up is scored as it is alone."""
+    model = MODELS[dtype]
+    found = [hellaswag.answer(model, questions, size) for size in (1, 2, 5, 4 * len(questions))]
+    means = np.array([nats / counts for nats, counts in found])
+    assert np.ptp(means, axis=0).max() <= 2 * nats_bound(model, questions)
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("context", "ending", "n_ctx", "ids", "scored"),
     [
-        ("", "expected questions, found none"),
-        ("{", r"val.jsonl, line 1: expected a JSON object with ctx, label and endings, found b'{'"),
-        ("[]", "line 1: expected a JSON object"),
-        ('{"ctx": "a", "label": 0}', r"KeyError: 'endings'"),
-        ('{"ctx": "a", "label": 0, "endings": 7}', "TypeError"),
-        ('{"ctx": 7, "label": 0, "endings": ["a", "b", "c", "d"]}', "expected a str, found int"),
-        ('{"ctx": "a", "label": 0, "endings": ["a", "b", "c"]}', "line 1: expected 4 endings, found 3"),
-        ('{"ctx": "a", "label": 4, "endings": ["a", "b", "c", "d"]}', "a label from 0 to 3, found 4"),
-        ('{"ctx": "a", "label": "1", "endings": ["a", "b", "c", "d"]}', "found '1'"),
-        ('{"ctx": "", "label": 1, "endings": ["a", "b", "c", "d"]}', "expected a context, found none"),
-        ("\n\n" + json.dumps(ENTRIES[0]) + "\nnonsense", "line 4: expected a JSON object"),
+        (
+            [1, 2, 3],
+            [4, 5],
+            4,
+            [1, 2, 3, 4, 5],
+            2,
+        ),  # n_ctx places are read, and the last id is a target alone
+        ([1, 2, 3], [4, 5], 3, [2, 3, 4, 5], 2),
+        ([1, 2, 3], [4, 5], 2, [3, 4, 5], 2),
+        ([1, 2, 3], [4, 5], 1, [4, 5], 1),  # what the first id is predicted from is not read
+        ([1], [2], 9, [1, 2], 1),
     ],
 )
-def test_bad_lines_are_named(tmp_path, content, said):
-    (tmp_path / "val.jsonl").write_text(content)
-    with pytest.raises(DataError, match=said):
-        hellaswag.read_questions(tmp_path / "val.jsonl", TOK)
-    with pytest.raises(DataError, match=r"none\.jsonl: cannot be read: No such file"):
-        hellaswag.read_questions(tmp_path / "none.jsonl", TOK)
+def test_a_long_context_loses_its_beginning(context, ending, n_ctx, ids, scored):
+    assert completion(context, ending, n_ctx) == (ids, scored)
 
 
-def test_every_truncation_and_every_changed_structure_of_a_bin_is_noticed(lines, tmp_path):
-    path = tmp_path / "val.bin"
-    hellaswag.write_bin(path, hellaswag.read_questions(lines, TOK))
-    whole = path.read_bytes()
-    for length in range(4, len(whole)):
-        path.write_bytes(whole[:length])
-        with pytest.raises(DataError, match=r"val\.bin"):
-            hellaswag.read_questions(path, TOK)
-    for extra in (b"\0", b"\0\0", b"\xff\xff"):
-        path.write_bytes(whole + extra)
-        with pytest.raises(DataError, match=r"val\.bin"):
-            hellaswag.read_questions(path, TOK)
-    for place in (4, 1024, 1026, 1028, 1030, 1032, 1034):  # version, START, size, index, label, 4, a length
-        changed = bytearray(whole)
-        changed[place] ^= 0x88
-        path.write_bytes(changed)
-        with pytest.raises(DataError, match=r"val\.bin"):
-            hellaswag.read_questions(path, TOK)
+def test_targets_are_the_endings_alone():
+    tokens, targets = padded([([1, 2, 3, 4, 5], 2), ([6, 7], 1), ([8, 9, 1], 2)])
+    no = IGNORED
+    np.testing.assert_array_equal(tokens, [[1, 2, 3, 4], [6, 0, 0, 0], [8, 9, 0, 0]])
+    np.testing.assert_array_equal(targets, [[no, no, 4, 5], [7, no, no, no], [9, 1, no, no]])
 
 
-def test_a_question_that_uint16_cannot_hold_is_refused(tmp_path):
-    with pytest.raises(DataError, match="question 0 needs a word beyond 65534"):
-        hellaswag.write_bin(tmp_path / "a.bin", [Question([70000], [[1]] * 4, 0)])
-    with pytest.raises(DataError, match="question 0 needs a word beyond 65534"):
-        hellaswag.write_bin(tmp_path / "a.bin", [Question([1] * 40000, [[1]] * 4, 0)])
-    assert not (tmp_path / "a.bin").exists()
-
-
-# ---- scores ------------------------------------------------------------------------------------------
-
-CONFIG = minigpt.GPTConfig(n_layer=2, n_head=2, n_embd=8, n_ctx=12, n_vocab=31)
-PARAMS = minigpt.init_params(CONFIG, dtype="float64")
-PARAMS.buffer[:] *= 20
-TABLE = kernels.table("reference", "float64")
-few = st.lists(st.integers(0, 30), min_size=1, max_size=8)
-
-
-@given(
-    st.lists(st.builds(Question, few, st.lists(few, min_size=4, max_size=4), st.integers(0, 3)), min_size=1),
-    st.integers(1, 9),
-)
-def test_nats_are_sums_over_single_tokens_for_any_batch_size(questions, batch_size):
-    nats, counts = hellaswag.answer(CONFIG, TABLE, PARAMS, questions[:3], batch_size)
-    for q, question in enumerate(questions[:3]):
-        for e, ending in enumerate(question.endings):
-            ids = (question.context + ending)[-13:]
-            scored, total = min(len(ending), len(ids) - 1), 0.0
-            for place in range(len(ids) - scored, len(ids)):
-                logits = minigpt.logits(CONFIG, PARAMS, [ids[:place]])[0, -1]
-                total += np.log(np.exp(logits - logits[ids[place]]).sum())
-            assert nats[q, e] == pytest.approx(total, rel=1e-11, abs=1e-11)
-            assert counts[q, e] == len(ending)
+def test_batches_hold_completions_of_like_lengths_the_longest_first(monkeypatch):
+    lengths = [3, 9, 4, 1, 7, 7, 2, 10, 5, 6, 8, 1]
+    questions = [Question([1], [[2] * n for n in lengths[i : i + 4]], 0) for i in (0, 4, 8)]
+    shapes, told, real = [], [], hellaswag.nats_of_rows
+    monkeypatch.setattr(
+        hellaswag, "nats_of_rows", lambda model, *rows: shapes.append(rows[0].shape) or real(model, *rows)
+    )
+    hellaswag.answer(MODELS["float64"], questions, 5, told.append)
+    longest = sorted(lengths, reverse=True)
+    assert shapes == [(5, longest[0]), (5, longest[5]), (2, longest[10])]
+    assert told == [5, 5, 2]
 
 
 def test_acc_takes_the_sum_and_acc_norm_the_mean():
@@ -161,19 +126,60 @@ def test_acc_takes_the_sum_and_acc_norm_the_mean():
     assert (result.acc, result.acc_norm) == (0.5, 0.75)
 
 
-def test_scores_are_those_of_transformers_example_by_example(lines, tmp_path):
-    transformers, torch = pytest.importorskip("transformers"), pytest.importorskip("torch")
-    config = minigpt.GPTConfig(n_layer=2, n_head=2, n_embd=16, n_ctx=64, n_vocab=50257)
-    params = minigpt.init_params(config, dtype="float64")
-    params.buffer[:] *= 15
-    minigpt.save_weights(tmp_path / "model", config, params)
-    model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "model", dtype=torch.float64)
-    questions = hellaswag.read_questions(lines, TOK)
-    nats, _ = hellaswag.answer(config, TABLE, params, questions, 3)
-    for q, question in enumerate(questions):
-        for e, ending in enumerate(question.endings):
-            ids = torch.tensor([question.context + ending])
-            with torch.no_grad():
-                scores = model(ids).logits[0, :-1].log_softmax(-1)  # (T - 1, V)
-            picked = -scores.gather(1, ids[0, 1:, None])[-len(ending) :]
-            assert nats[q, e] == pytest.approx(float(picked.sum()), rel=1e-10)
+# transformers ------------------------------------------------------------------------------------------
+
+
+class Theirs:
+    """transformers' GPT-2 in float64, and what it says of some questions."""
+
+    def __init__(self, folder, questions):
+        torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+        self.torch, self.questions = torch, questions
+        self.model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64).eval()
+        nats = [[self.nats(q.context, ending) for ending in q.endings] for q in questions]
+        self.sums = np.array([[row.sum() for row in rows] for rows in nats])  # (N, 4)
+        self.means = np.array([[row.mean() for row in rows] for rows in nats])  # (N, 4)
+
+    def nats(self, context, ending):
+        """-log p of each of the ending's tokens, by a log-softmax of the logits that is written out here."""
+        with self.torch.no_grad():
+            logits = self.model(self.torch.tensor([context + ending])).logits[0].numpy()  # (T, V)
+        logits = logits[len(context) - 1 : -1]  # each says which token comes next
+        top = logits.max(axis=1, keepdims=True)
+        log_softmax = logits - top - np.log(np.exp(logits - top).sum(axis=1, keepdims=True))
+        return -log_softmax[np.arange(len(ending)), ending]
+
+
+@pytest.fixture(scope="module")
+def twins(tmp_path_factory):
+    """A random small GPT-2 in both number types, the same in transformers, and a bound for each type."""
+    config = minigpt.GPTConfig(n_layer=2, n_head=2, n_embd=16, n_ctx=40, n_vocab=97)
+    ours, rng = {dtype: model_of(dtype, config) for dtype in TABLES}, np.random.default_rng(0)
+    for name, param in ours["float64"].params.items():
+        param[:] = ours["float32"].params[name]  # the very same numbers
+    folder = tmp_path_factory.mktemp("twin")
+    minigpt.save_weights(folder, config, ours["float64"].params)
+
+    def ids(most):
+        return rng.integers(0, 97, rng.integers(1, most)).tolist()
+
+    questions = [Question(ids(25), [ids(16) for _ in range(4)], int(rng.integers(4))) for _ in range(12)]
+    return ours, Theirs(folder, questions), {dtype: nats_bound(ours[dtype], questions) for dtype in TABLES}
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 1000])
+@pytest.mark.parametrize("dtype", TABLES)
+def test_scores_and_answers_are_those_of_transformers_example_by_example(twins, dtype, batch_size):
+    ours, theirs, bound = twins[0][dtype], twins[1], twins[2][dtype]
+    nats, counts = hellaswag.answer(ours, theirs.questions, batch_size)
+    assert np.abs(nats / counts - theirs.means).max() <= bound
+    assert (np.abs(nats - theirs.sums) / counts).max() <= bound
+    for found, expected in ((nats, theirs.sums), (nats / counts, theirs.means)):
+        gaps = np.diff(np.sort(expected))[:, 0]  # between the likeliest ending and the next
+        assert gaps.min() > 2 * 15 * bound  # so that rounding decides no answer
+        np.testing.assert_array_equal(found.argmin(axis=1), expected.argmin(axis=1))
+    labels = [question.label for question in theirs.questions]
+    result = hellaswag.result_of(nats, counts, theirs.questions)
+    assert result.correct == (theirs.sums.argmin(axis=1) == labels).sum()
+    assert result.correct_norm == (theirs.means.argmin(axis=1) == labels).sum()
+    assert result.correct != result.correct_norm  # the two are told apart by these questions
