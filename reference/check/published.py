@@ -1,7 +1,8 @@
 """What is published of OpenAI's 124M weights: ten losses in training, twice, and greedy continuations.
 
 Losses: karpathy/llm.c, test_gpt2.c and test_gpt2.cu, on its debug batch, lr 1e-4. Continuations:
-huggingface/transformers, tests/models/gpt2, and picoGPT's README.
+huggingface/transformers, tests/models/gpt2, and picoGPT's README. Two of transformers' prompts are continued
+there in one batch, the shorter one padded on its left, and each alone; all with the same result.
 """
 
 from typing import NamedTuple
@@ -9,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 import minigpt
+from minigpt.sample import generate_batch
 
 FIRST_LOSS = 5.270007
 NEAR = 1e-3  # a loss this near to it on the debug batch is no accident
@@ -55,6 +57,7 @@ CONTINUATIONS = {
          16765, 11, 290, 340, 460, 1620, 777, 16765, 287, 257, 835, 326, 318, 845, 2092, 284, 262, 1692, 3632,
          13)),
 }  # fmt: skip
+BATCHES = (("Hello, my dog is a little", "Today, I"),)  # together, as well as alone
 
 
 class Verdict(NamedTuple):
@@ -78,18 +81,23 @@ def are_openais(config, tokens, targets, loss):
     return bool(known and abs(loss - FIRST_LOSS) <= NEAR)
 
 
-def verdicts(config, params, tokens, targets, watch, curves=CURVES, continuations=CONTINUATIONS):
+def verdicts(config, params, tokens, targets, watch, curves=CURVES, texts=CONTINUATIONS, batches=BATCHES):
     """Every published fact. params in float32; the curves need the debug batch."""
-    work = [(what, continued, fact) for what, fact in continuations.items()]
+    work = [(repr(what), continued, [fact]) for what, fact in texts.items()]
+    for names in batches:
+        together = " and ".join(map(repr, names)) + " in one batch"
+        work.append((together, continued, [texts[name] for name in names]))
     if is_debug_batch(tokens, targets):
         work += [(what, trained, (tokens, targets, curve)) for what, curve in curves.items()]
     return [judge(config, params, what, *fact) for what, judge, fact in watch(work)]
 
 
-def continued(config, params, what, prompt, expected):
-    """The likeliest next token, again and again."""
-    found = tuple(minigpt.generate(config, params, list(prompt), max_new_tokens=len(expected)))
-    return Verdict(f"continuation of {what!r}", expected, found, found == tuple(expected))
+def continued(config, params, what, *facts):
+    """The likeliest next token, again and again, of one prompt or of several in a batch."""
+    prompts, expected = zip(*facts, strict=True)
+    rows = generate_batch(config, params, [*map(list, prompts)], max_new_tokens=max(map(len, expected)))
+    found = tuple(tuple(row[: len(ids)]) for row, ids in zip(rows, expected, strict=True))
+    return Verdict(f"continuation of {what}", expected, found, found == tuple(map(tuple, expected)))
 
 
 def trained(config, params, what, tokens, targets, curve):

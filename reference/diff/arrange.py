@@ -21,12 +21,17 @@ SEEN_ONLY = ("preatt", "datt", "dpreatt")  # what stands beyond the mask is nobo
 
 
 class Found(NamedTuple):
-    """A tensor of MINE; the layout that it had, the type of its file, its name there."""
+    """A tensor of MINE as its file has it; the layout that it had, the type of its file, its name there."""
 
-    array: np.ndarray
+    stored: np.ndarray
     layout: str
     dtype: np.dtype
     source: str
+
+    @property
+    def array(self):
+        """In float64, made when it is asked for: all tensors of a large model together are gigabytes."""
+        return self.stored.astype(np.float64, copy=False)
 
 
 class Arranged:
@@ -78,15 +83,16 @@ class Arranged:
         return tuple(width(group, self.letters) for group in layout.split())
 
     def by_layer(self, array, layout, axes, layer, stacked):
-        """{layer: float64 array with these axes}, one for each layer of a stacked array."""
+        """{layer: array with these axes}, one for each layer of a stacked array."""
         front = "L " if stacked else ""
-        array = rearranged(array.astype(np.float64), layout, front + axes, self.letters)
+        array = rearranged(array, layout, front + axes, self.letters)
         return dict(zip(self.layers, array, strict=True)) if stacked else {layer: array}
 
     def is_weight(self, name, views):
         """Whether values under a parameter's bare name are the weights, to 1 % of their norm."""
         pairs = [(view, self.exact.get((name, layer))) for layer, view in views.items()]
-        sizes = [(np.linalg.norm(view), np.linalg.norm(want)) for view, want in pairs if want is not None]
+        pairs = [(np.float64(view), want) for view, want in pairs if want is not None]
+        sizes = [(np.linalg.norm(view), np.linalg.norm(want)) for view, want in pairs]
         return bool(sizes) and all(abs(found - want) <= 0.01 * want for found, want in sizes)
 
     def choose(self, source, name, axes, views):
@@ -96,6 +102,8 @@ class Arranged:
             options = [
                 layout for layout in options if input_first(layout, axes) in self.orientations
             ] or options
+        if len(options) == 1:
+            return options[0]
         first, best = options[0], min(options, key=lambda layout: self.distance(name, views[layout]))
         if self.distance(name, views[best]) > CLEARLY**2 * self.distance(name, views[first]):
             best = first
@@ -106,11 +114,11 @@ class Arranged:
     def distance(self, name, views):
         """The squared distance of some layers to REF; what REF lacks counts for nothing."""
         pairs = [(view, self.reference(name, layer)) for layer, view in views.items()]
-        gaps = [
-            np.nan_to_num(view, nan=1e30, posinf=1e30, neginf=1e30) - want
+        gaps = (
+            np.nan_to_num(np.float64(view), nan=1e30, posinf=1e30, neginf=1e30) - want
             for view, want in pairs
             if want is not None
-        ]
+        )
         return sum(float(np.vdot(gap, gap)) for gap in gaps)
 
     def reference(self, name, layer):
@@ -148,7 +156,7 @@ class Arranged:
                     for name, part in zip(names, parts, strict=True)
                 ]
                 layout = f"{', '.join(PARTS)} each {there[0].layout}"
-                self.found[key] = there[0]._replace(array=np.concatenate(arrays, axis=-1), layout=layout)
+                self.found[key] = there[0]._replace(stored=np.concatenate(arrays, axis=-1), layout=layout)
 
 
 def listed(names, most=6):

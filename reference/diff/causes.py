@@ -144,7 +144,7 @@ def seen_only(inputs, planted, key, found):
     if key[0] != "datt":
         return found
     seen = table_of(planted)(key[1]).attention_seen(inputs.sizes.T)
-    return found._replace(array=np.where(seen, found.array, 0))
+    return found._replace(stored=np.where(seen, found.array, 0))
 
 
 def tensor_with(inputs, planted, key):

@@ -19,7 +19,8 @@ from reference.diff.report import EXIT_CODES, as_json, as_text, outcome
 from reference.diff.walk import walk
 from reference.dump_files import fingerprint
 from reference.llmc import run
-from reference.llmc.names import PARAMETERS, Inputs, Sizes, label, layered
+from reference.llmc.names import AXES, PARAMETERS, Inputs, Sizes, label, layered
+from reference.memory import require
 from reference.questions import check_ids
 
 
@@ -35,6 +36,7 @@ def compare(command):
         raise BadInput(f"--tolerance must be a number from 0 on: found {command.tolerance}")
     if (ref / INPUTS).is_file():
         inputs = read_inputs(ref)
+        require(memory_of_diff(inputs.sizes), f"a diff of {inputs.sizes.words()}")
         layers = layers_of(Path(command.mine), inputs.sizes)
         options = {"tolerance": command.tolerance, "causes": command.causes}
         rows, notes, verdict = examine(inputs, mine, command.dtype, command.runs, layers, **options)
@@ -42,6 +44,12 @@ def compare(command):
         rows, notes, verdict = against_file(ref, mine, command)
     report = as_json if command.json else as_text
     return report(command, rows, notes, verdict), EXIT_CODES[outcome(rows, verdict)]
+
+
+def memory_of_diff(sizes):
+    """Bytes at the peak: REF in float64; MINE, the errors and a run in float32; and work on the largest."""
+    parameters, largest = sizes.count(PARAMETERS), max(sizes.count([name]) for name in ("wte", "logits"))
+    return 12 * parameters + 20 * (sizes.count(AXES) - parameters) + 32 * largest
 
 
 def examine(inputs, mine, mode, runs=RUNS, layers=None, tolerance=None, causes=True):
@@ -97,7 +105,7 @@ def against_file(ref, mine, command):
         raise BadInput(f"no tensor is on both sides: REF has {listed([*theirs])}, MINE has {listed([*mine])}")
     if wrong := next((name for name in common if theirs[name].shape != mine[name].shape), None):
         raise BadInput(f"{wrong}: REF has shape {theirs[wrong].shape}, MINE has {mine[wrong].shape}")
-    found = {(n, None): Found(mine[n].astype(np.float64), "as it is", mine[n].dtype, n) for n in common}
+    found = {(n, None): Found(mine[n], "as it is", mine[n].dtype, n) for n in common}
     exact = {(name, None): theirs[name].astype(np.float64) for name in common}
     allowed = {key: tolerated(exact[key], command.tolerance) for key in exact}
     return walk(found, exact, allowed, command.dtype), [], None

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from reference.diff.arrange import listed
 from reference.diff.faults import Fault, catalogue
 from reference.diff.projection import Projection, project, sample
 from reference.llmc.names import label
@@ -94,7 +95,7 @@ class Look:
             return f"MINE lacks {self.probe.takes}"
         within = [key for key, one in self.samples.items() if not beyond(one.effect, allowed[key])]
         hidden = [label(key) for key in within if not self.alone[key[1]].would_show()]
-        return f"rounding hides it in {', '.join(hidden)}" if hidden else None
+        return f"rounding hides it in {listed(hidden)}" if hidden else None
 
 
 def beyond(effect, budget):

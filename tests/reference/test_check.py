@@ -16,6 +16,7 @@ import minigpt
 from minigpt import kernels, ops
 from minigpt.errors import CheckpointError, DataError
 from minigpt.model import param_shapes
+from minigpt.sample import generate_batch
 from reference import __main__ as program
 from reference.bad_input import BadInput
 from reference.check import Check, columns, condition, debug_state, published, report, slopes, subject
@@ -409,6 +410,34 @@ def test_the_debug_batch_is_what_llm_c_makes_of_its_text():
     assert tuple(found) == published.FIRST_IDS[:-1]  # the last is the beginning of a word
 
 
+def greedy(config, params, prompt, count):
+    """The likeliest next id by torch, without a cache and without a batch, count times."""
+    from reference import torch_twin
+
+    ids = list(prompt)
+    for _ in range(count):
+        ids.append(int(torch_twin.logits(config, params, [ids])[0, -1].argmax()))
+    return tuple(ids[len(prompt) :])
+
+
+@needs_torch
+def test_a_batch_that_sees_its_padding_is_not_as_published(monkeypatch):
+    """What left-padding can do wrong: the pads of the shorter prompt are looked at."""
+    config = minigpt.GPTConfig(n_layer=1, n_head=2, n_embd=8, n_ctx=64, n_vocab=300)
+    params = {name: 20 * p.astype("float32") for name, p in minigpt.init_params(config, 1).items()}
+    texts = {name: (ids, greedy(config, params, ids, 6)) for name, ids in
+             (("five", (7, 7, 3, 99, 5)), ("two", (11, 31)))}  # fmt: skip
+    asked = config, params, *debug_batch(), list, {}, texts, (("five", "two"),)
+    assert [verdict.passed for verdict in published.verdicts(*asked)] == [True, True, True]
+
+    def padded(config, params, prompts, **options):
+        rows = [[0] * (max(map(len, prompts)) - len(prompt)) + prompt for prompt in prompts]
+        return generate_batch(config, params, rows, **options)
+
+    monkeypatch.setattr(published, "generate_batch", padded)
+    assert [verdict.passed for verdict in published.verdicts(*asked)] == [True, True, False]
+
+
 @needs_torch
 def test_curves_and_continuations_as_torch_has_them():
     """The machinery of the published facts on a small model, whose facts are torch's."""
@@ -426,22 +455,26 @@ def test_curves_and_continuations_as_torch_has_them():
         losses, _ = torch_twin.train(config, params, [(tokens, targets)] * 2, [published.LR] * 2, **optimizer)
         curves[what] = published.Curve(dict(curve.optimizer) | {"weight_decay": optimizer["weight_decay"]},
                                        tuple(losses), curve.tolerance)  # fmt: skip
-    greedy, ids = [], [11, 314]
-    for _ in range(4):
-        ids.append(int(torch_twin.logits(config, params, [ids])[0, -1].argmax()))
-        greedy.append(ids[-1])
-    continuations = {"two words": ((11, 314), tuple(greedy)), "a wrong one": ((11, 314), (1, 2, 3))}
+    texts = {"two words": ((11, 314), greedy(config, params, [11, 314], 4)),
+             "a wrong one": ((11, 314), (1, 2, 3)),
+             "five": ((7, 7, 3, 99, 5), greedy(config, params, [7, 7, 3, 99, 5], 6))}  # fmt: skip
+    batches = (("five", "two words"), ("a wrong one", "five"))
 
-    found = published.verdicts(config, params, tokens, targets, list, curves, continuations)
+    asked = config, params, tokens, targets, list, curves, texts, batches
+    found = published.verdicts(*asked)
     assert [(verdict.what, verdict.passed) for verdict in found] == [
         ("continuation of 'two words'", True),
         ("continuation of 'a wrong one'", False),
+        ("continuation of 'five'", True),
+        ("continuation of 'five' and 'two words' in one batch", True),
+        ("continuation of 'a wrong one' and 'five' in one batch", False),
         ("losses of llm.c's test_gpt2.c", True),
         ("losses of llm.c's test_gpt2.cu", True),
     ]
-    assert len(published.verdicts(config, params, tokens[:2], targets[:2], list, curves, continuations)) == 2
+    few = published.verdicts(config, params, tokens[:2], targets[:2], list, curves, texts, batches)
+    assert [verdict.what for verdict in few] == [verdict.what for verdict in found[:5]]
     shifted = {what: curve._replace(losses=(0, *curve.losses[1:])) for what, curve in curves.items()}
-    wrong = published.verdicts(config, params, tokens, targets, list, shifted, {})
+    wrong = published.verdicts(config, params, tokens, targets, list, shifted, {}, ())
     assert [verdict.passed for verdict in wrong] == [False, False]
 
 
@@ -453,6 +486,9 @@ def test_facts_as_they_are_published():
     text = minigpt.Tokenizer.gpt2().decode
     assert text(published.CONTINUATIONS["Today, I"][0]) == "Today, I"
     assert text(published.CONTINUATIONS["The dog"][1]).startswith(" was found in a field near")
+    for name in published.BATCHES[0]:
+        assert text(published.CONTINUATIONS[name][0]) == name
+        assert len(published.CONTINUATIONS[name][1]) == 13  # 20 in all, the shorter prompt padded to 7
 
 
 # Batches -------------------------------------------------------------------------------------------------
