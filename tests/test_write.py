@@ -375,6 +375,7 @@ def start(folder, *arguments, prompt=("--prompt", "é"), **options):
     command = [sys.executable, "-m", "minigpt", "sample", "--weights", str(folder), *prompt]
     command += ["--temperature", "1.5", "--top-k", "0", *arguments]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "preexec_fn": heed_ctrl_c}
+    pipes["env"] = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     return subprocess.Popen(command, **pipes | options)
 
 
