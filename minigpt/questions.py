@@ -84,7 +84,7 @@ def entry_of(line, where):
         raise DataError(f"{where}: expected UTF-8, found byte {reason.start} not to be; {WANTED}") from None
     except json.JSONDecodeError as reason:
         found = f"{shown(line.decode())} ({reason.msg} at character {reason.pos})"
-        raise DataError(f"{where}: expected a JSON object, found {found}") from None
+        raise DataError(f"{where}: expected a JSON object on one line, found {found}") from None
     except (ValueError, RecursionError):
         found = "more digits, or more lists in lists, than can be read"
         raise DataError(f"{where}: expected a JSON object, found {found}") from None

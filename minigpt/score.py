@@ -35,7 +35,12 @@ def score(command):
 
 
 def check_flags(command):
-    """A ConfigError for flags that are missing, out of range, or say nothing about what is asked for."""
+    """A ConfigError for flags that are missing, empty, out of range, or not about what is asked for."""
+    for name in ("weights", "data", "hellaswag", "write_bin", "tokenizer"):
+        if getattr(command, name) == "":
+            raise ConfigError(
+                f"{flag_of(name)}: expected a path, found none; is a variable of the shell empty?"
+            )
     if (command.data is None) == (command.hellaswag is None):
         raise ConfigError(
             "give one of --data FILES and --hellaswag FILE: found " + ("both" if command.data else "neither")
@@ -50,6 +55,8 @@ def check_flags(command):
         refuse_given(command, ("batch_size", "ops", "threads"), "is about a model, which no --weights names")
     whole_between("batch_size", command.batch_size, 1)
     whole_between("tokens", command.tokens, 0)
+    if sys.stdout is None:
+        raise DataError("standard output is closed: there is nowhere to write to")
 
 
 def refuse_given(command, names, why):
@@ -57,8 +64,12 @@ def refuse_given(command, names, why):
     default = Evaluate()
     given = [name for name in names if getattr(command, name) != getattr(default, name)]
     if given:
-        flags = " and ".join("--" + name.replace("_", "-") for name in given)
-        raise ConfigError(f"{flags}: {why}; leave it out")
+        raise ConfigError(f"{' and '.join(map(flag_of, given))}: {why}; leave it out")
+
+
+def flag_of(name):
+    """A flag as it is typed."""
+    return "--" + name.replace("_", "-")
 
 
 def progress_bar(total, unit):
@@ -165,4 +176,6 @@ HELLASWAG = (
 
 def say(command, record, text):
     """Print a record as text, or as JSON."""
+    if hasattr(sys.stdout, "reconfigure"):  # é is written as \xe9 where there is no é, as in ASCII
+        sys.stdout.reconfigure(errors="backslashreplace")
     print(json.dumps(record) if command.json else text, flush=True)

@@ -74,9 +74,9 @@ def test_a_byte_order_mark_empty_lines_and_windows_line_ends_change_nothing(line
     [
         ("", "val.jsonl: expected questions, found an empty file"),
         ("\n \n", "val.jsonl: expected questions, found an empty file"),
-        ("{", "line 1: expected a JSON object, found '{' (Expecting property name"),
+        ("{", "line 1: expected a JSON object on one line, found '{' (Expecting property name"),
         ("[]", "line 1: expected a JSON object, found []"),
-        ("nonsense, and more", "line 1: expected a JSON object, found 'nonsense, and more'"),
+        ("nonsense, and more", "line 1: expected a JSON object on one line, found 'nonsense, and more'"),
         ("[" * 10**6, "found more digits, or more lists in lists, than can be read"),
         ('{"label": 1' + "0" * 5000 + "}", "found more digits, or more lists in lists, than can be read"),
         ("\n\n" + line_of() + "\nnonsense", "line 4: expected a JSON object"),

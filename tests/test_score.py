@@ -253,6 +253,21 @@ def test_a_reader_that_is_gone_ends_it_quietly(model, monkeypatch, capfd):
     assert capfd.readouterr().err == ""
 
 
+def test_nowhere_to_write_to_is_said_before_the_work(model, evaluate, monkeypatch, batches):
+    monkeypatch.setattr(sys, "stdout", None)
+    code, _, err = evaluate("--weights", model[0], "--data", model[0] / "val.bin")
+    assert (code, err) == (2, "minigpt: standard output is closed: there is nowhere to write to\n")
+    assert batches == []
+
+
+def test_names_that_standard_output_cannot_write_are_escaped(model, monkeypatch):
+    (model[0] / "é.txt").write_text(TEXT)
+    ascii_only = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", ascii_only)
+    assert cli.main(["evaluate", "--weights", str(model[0]), "--data", str(model[0] / "é.txt")]) == 0
+    assert rb"\xe9.txt: 391 tokens scored" in ascii_only.buffer.getvalue()
+
+
 def test_weights_that_are_not_finite_are_named(model, evaluate, tmp_path):
     _, config, params, tok, _ = model
     minigpt.save_weights(tmp_path / "nan", config, {name: param * np.nan for name, param in params.items()})
@@ -278,6 +293,10 @@ DATA = ("--weights", ".", "--data", "text.txt")
         (("--weights", ".", "--data", "empty.txt"), "expected 2 tokens or more to score, found 1"),
         (("--weights", ".", "--data", "ends.bin"), "nothing to score: 3 tokens that stand for no text"),
         (("--weights", "none", "--data", "text.txt"), "none: no such file"),
+        (("--weights", "", "--data", "text.txt"), "--weights: expected a path, found none; is a variable"),
+        (("--weights", ".", "--data", ""), "--data: expected a path, found none"),
+        (("--weights", ".", "--hellaswag", ""), "--hellaswag: expected a path, found none"),
+        ((*HELLASWAG, "--write-bin", ""), "--write-bin: expected a path, found none"),
         ((*DATA, "--batch-size", "0"), "batch_size must be"),
         ((*DATA, "--batch-size", "-1"), "batch_size must be"),
         ((*DATA, "--tokens", "-1"), "tokens must be"),
