@@ -51,3 +51,17 @@ inline __nv_bfloat16 __float2bfloat16(float x) {
     if (x != x) return {0x7fff};
     return {(unsigned short)((bits + 0x7fff + (bits >> 16 & 1)) >> 16)};
 }
+
+struct alignas(4) __nv_bfloat162 { __nv_bfloat16 x, y; };
+inline __nv_bfloat162 __floats2bfloat162_rn(float x, float y) { return {__float2bfloat16(x), __float2bfloat16(y)}; }
+
+// What minigpt/kernels/cuda/ptx.cuh holds for a GPU.
+template <class T> inline T* dynamic_shared() { return (T*)emulated::dynamic_shared_memory(); }
+inline void load_matrices(unsigned (&out)[4], const void* row) { emulated::load_matrices(out, row, false); }
+inline void load_matrices_transposed(unsigned (&out)[4], const void* row) { emulated::load_matrices(out, row, true); }
+inline void multiply_add(float (&d)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) { emulated::multiply_add(d, a, b0, b1); }
+inline void begin_copy_16(void* to, const void* from, bool valid) { emulated::begin_copy(to, from, 16, valid); }
+inline void begin_copy_4(void* to, const void* from, bool valid) { emulated::begin_copy(to, from, 4, valid); }
+inline void commit_copies() { emulated::commit_copies(); }
+template <int GROUPS> inline void wait_for_copies() { emulated::wait_for_copies(GROUPS); }
+inline float power_of_two(float x) { return exp2f(x); }
