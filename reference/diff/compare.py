@@ -88,7 +88,7 @@ def verdict_on(inputs, computed, exact, rows, allowed, mode, runs):
     all_looks = looks(inputs, computed, mode)
     seen = first_seen(all_looks)
     if seen is None:
-        return Verdict([], rows, None, None, unseen(all_looks, allowed))
+        return Verdict([], rows, None, None, unseen(all_looks, inputs, computed, exact, allowed))
     return Verdict([(seen.fault, seen.layers)], rows, None, tuple(seen.projection))
 
 
@@ -184,4 +184,4 @@ def missing(exact, found, inputs):
     """A note on the tensors that MINE lacks, by name."""
     names = dict.fromkeys(name for name, layer in exact if (name, layer) not in found)
     names = [name for name in names if (name, None) not in inputs.params and (name, 0) not in inputs.params]
-    return [f"not in MINE: {', '.join(names)}"] if names else []
+    return [f"not in MINE: {listed(names)}"] if names else []

@@ -2,9 +2,13 @@
 
 from typing import NamedTuple
 
+import numpy as np
+
 from reference.diff.arrange import listed
-from reference.diff.faults import Fault, catalogue
+from reference.diff.causes import canonical
+from reference.diff.faults import Fault, catalogue, table_of
 from reference.diff.projection import Projection, project, sample
+from reference.llmc import run
 from reference.llmc.names import label
 
 
@@ -64,9 +68,23 @@ def first_seen(all_looks):
     return min(first, key=lambda one: abs(one.projection.x - 1), default=None)
 
 
-def unseen(all_looks, allowed):
-    """(fault, why it would not be seen) where it would not be. allowed: the budgets."""
-    return tuple((look.fault, why) for look in all_looks if (why := look.blind(allowed)))
+def unseen(all_looks, inputs, found, exact, allowed):
+    """(fault, why it would not be seen) where it would not be. exact, allowed: REF's tensors, the budgets."""
+    blind = []
+    for look in all_looks:
+        if not look.samples and lost(look.fault, inputs, found, exact, allowed):
+            blind.append((look.fault, f"MINE lacks {look.probe.takes}"))
+        if hidden := look.hidden(allowed):
+            blind.append((look.fault, f"rounding hides it in {listed(hidden)}"))
+    return tuple(blind)
+
+
+def lost(fault, inputs, found, exact, allowed):
+    """Whether a fault changes tensors of MINE, but none by more than its budget."""
+    planted = run(inputs, table=table_of([(fault, None)]))
+    changes = {key: canonical(key, planted[key]) - exact[key] for key in found}
+    effects = {key: (np.linalg.norm(change), np.abs(change).max()) for key, change in changes.items()}
+    return any(map(any, effects.values())) and not any(beyond(effects[key], allowed[key]) for key in effects)
 
 
 class Look:
@@ -89,13 +107,10 @@ class Look:
             return Seen(self.fault, those, self.alone[those[0]]) if those else None
         return Seen(self.fault, None, self.all) if self.all.shows() else None
 
-    def blind(self, allowed):
-        """Why the fault would neither be beyond a budget nor show by its pattern; None if it would."""
-        if not self.samples:
-            return f"MINE lacks {self.probe.takes}"
+    def hidden(self, allowed):
+        """Where the fault would neither be beyond a budget nor show by its pattern."""
         within = [key for key, one in self.samples.items() if not beyond(one.effect, allowed[key])]
-        hidden = [label(key) for key in within if not self.alone[key[1]].would_show()]
-        return f"rounding hides it in {listed(hidden)}" if hidden else None
+        return [label(key) for key in within if not self.alone[key[1]].would_show()]
 
 
 def beyond(effect, budget):

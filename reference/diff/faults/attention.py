@@ -55,11 +55,11 @@ def mask_faults():
     hides = "the causal mask is off by one: position t does not see itself"
     nobody = f"{hides}; the first sees nothing"
     yield Fault("mask-late", looks, shows, far)
-    yield Fault("mask-late-forward", f"{looks} forward, backward it does not", shows, far | backward_sees(0))
+    yield Fault("mask-late-forward", f"{looks}, but not backward", shows, far | backward_sees(0))
     yield Fault("mask-early", f"{hides}; the first sees all", shows, first_row_sees(1))
     yield Fault("mask-early-zero", nobody, shows, first_row_sees(0))
     yield Fault("mask-early-nan", f"{nobody}, and is NaN", shows, first_row_sees(np.nan))
-    yield Fault("mask-early-backward", f"{hides} backward; forward it does", backward, backward_sees(-1))
+    yield Fault("mask-early-backward", f"{hides} on the way back", backward, backward_sees(-1))
     yield Fault("no-mask", "there is no causal mask: every position sees all", shows, none)
 
 
