@@ -15,6 +15,7 @@ from bench.record import save_record
 from reference.diff.causes import first_failing
 from reference.diff.compare import examine
 from reference.diff.faults import catalogue, table_of
+from reference.diff.report import finite
 from reference.llmc import Sizes
 from reference.llmc.names import label
 from tests.support.questions import inputs, program
@@ -30,8 +31,8 @@ def result_of(question, planted, mode):
     rows, _, verdict = examine(question, arrays, mode, RUNS)
     failing = first_failing(rows)
     share = max(row.share for row in rows) if failing is None else failing.share
-    result = {"seen": failing and label(failing.key), "times": share, "by_pattern": None, "named": None}
-    if verdict is not None:
+    result = {"seen": failing and label(failing.key), "times": finite(share), "by_pattern": None, "named": None}
+    if verdict is not None and verdict.planted:
         whole = len(verdict.planted) == 1 and verdict.planted[0][1] is None and verdict.unexplained is None
         result |= {"named": verdict.planted[0][0].name if whole else None, "by_pattern": verdict.projection}
     return result
@@ -51,7 +52,7 @@ def stem(name):
 def cell(result):
     """Times the budget; or, in brackets, what the projection had to exceed."""
     if result["seen"] is not None:
-        return f"{result['times']:.3g}"
+        return f"{float(result['times']):.3g}"
     return f"({result['by_pattern'][1]:.2g})" if result["by_pattern"] else "-"
 
 
