@@ -9,7 +9,6 @@ import sys
 from minigpt.choice import Choice
 from minigpt.config import whole_between
 from minigpt.errors import ConfigError, DataError
-from minigpt.model_files import tokenizer_of  # noqa: F401
 from minigpt.writer import Sample, Writer
 
 INTERRUPTED = 130  # the exit code of a program that Ctrl-C ended
