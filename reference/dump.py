@@ -43,7 +43,8 @@ class Dump:
 
     def write(self):
         """Compute, write, describe; the exit code."""
-        from reference.dump_files import Plan, write_dump  # here, so that --help need not wait for NumPy
+        from reference.dump_files import write_dump  # here, so that --help need not wait for NumPy
+        from reference.dump_plan import Plan
         from reference.llmc import run
         from reference.questions import question
 

@@ -31,7 +31,8 @@ def result_of(question, planted, mode):
     rows, _, verdict = examine(question, arrays, mode, RUNS)
     failing = first_failing(rows)
     share = max(row.share for row in rows) if failing is None else failing.share
-    result = {"seen": failing and label(failing.key), "times": finite(share), "by_pattern": None, "named": None}
+    seen = failing and label(failing.key)
+    result = {"seen": seen, "times": finite(share), "by_pattern": None, "named": None}
     if verdict is not None and verdict.planted:
         whole = len(verdict.planted) == 1 and verdict.planted[0][1] is None and verdict.unexplained is None
         result |= {"named": verdict.planted[0][0].name if whole else None, "by_pattern": verdict.projection}

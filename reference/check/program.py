@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import math
 import resource
 import sys
 import time
@@ -12,108 +11,39 @@ from tqdm import tqdm
 
 import minigpt
 from minigpt.kernels.cpu.memory import keep_freed_memory
-from minigpt.model import param_shapes
-from reference.bad_input import BadInput
-from reference.check import columns, condition, debug_state, published, report, subject
+from reference.check import columns, condition, published, report
+from reference.check.asked import asked_by, expected_memory, words
 from reference.check.slopes import Slopes
-from reference.memory import require
-from reference.shapes import random_shape
-
-JUDGES = ("complex-step", "torch", "debug-state")
 
 
 def check(command):
     """Ask every judge, print what they say, and return the exit code."""
     start = time.perf_counter()
     say = (lambda line: print(line, file=sys.stderr, flush=True)) if command.json else print
-    refuse_numbers_out_of_range(command)
-    judges, state_path = judges_of(command.against)
-    config, params = model_of(command)
-    if command.golden and config != minigpt.PRESETS["gpt2"]:
-        raise BadInput("--golden: what is published is of OpenAI's 124M; these weights have another shape")
-    state = state_path and debug_state.read(state_path, config, param_shapes(config))
-    tokens, targets, origin = batch_of(command, config, state)
-    require(expected_memory(config, tokens.size), f"a check of {words(config)} on {tokens.size:,} tokens")
-    say(f"{command.weights or 'a random model'}: {words(config)}; batch {tokens.shape}: {origin}")
+    asked = asked_by(command, say)
+    what = f"{command.weights or 'a random model'}: {words(asked.config)}"
+    say(f"{what}; batch {asked.tokens.shape}: {asked.origin}")
     keep_freed_memory()  # the same large arrays come and go
 
     with np.errstate(all="ignore"):  # what is not finite shows in the table
-        question = ask(config, params, tokens, targets, command.dtype, say)
-        found = [ASK[judge](question, state, command, say) for judge in judges_for(config, judges, say)]
+        question = ask(asked, command.dtype, say)
+        found = [ASK[judge](question, asked.state, command, say) for judge in asked.judges]
         verdicts = facts(command, question, say)
         norms = {name: float(np.linalg.norm(value)) for name, value in question.answer.items()}
-    seconds, peak = time.perf_counter() - start, peak_memory()
+    cost = time.perf_counter() - start, peak_memory()
     if command.json:
-        about = {"command": dataclasses.asdict(command), "config": dataclasses.asdict(config)}
-        print(json.dumps(report.as_json(question, found, verdicts, norms, seconds, peak, about), indent=1))
+        about = {"command": dataclasses.asdict(command), "config": dataclasses.asdict(asked.config)}
+        print(json.dumps(report.as_json(question, found, verdicts, norms, *cost, about), indent=1))
     else:
         lines = [*report.table(question, found, norms), *report.facts(verdicts)]
-        print(*lines, report.summary(question, found, verdicts, seconds, peak), sep="\n")
+        print(*lines, report.summary(question, found, verdicts, *cost), sep="\n")
     passed = not report.failures(question, found) and all(verdict.passed for verdict in verdicts)
     return 0 if passed else 1
 
 
-def refuse_numbers_out_of_range(command):
-    """Numbers that no model could make right."""
-    if any(number is not None and number < 1 for number in (command.batch, command.time)):
-        raise BadInput(f"--batch and --time must be 1 or more: found {command.batch} and {command.time}")
-    if not 0 <= command.seed < 2**63:
-        raise BadInput(f"--seed must be between 0 and {2**63 - 1}: found {command.seed}")
-
-
-def judges_of(against):
-    """The judges asked for, and the debug state's path: ("complex-step,debug-state", "x.bin")."""
-    given = [word for part in against for word in part.split(",") if word]
-    judges = list(dict.fromkeys(word for word in given if word in JUDGES))
-    paths = [word for word in given if word not in JUDGES]
-    if len(paths) != ("debug-state" in judges):
-        expected = "one FILE for debug-state" if "debug-state" in judges else f"names of {', '.join(JUDGES)}"
-        raise BadInput(f"--against: expected {expected}: found {', '.join(paths) or 'none'}")
-    if "torch" in judges and not columns.has_torch():
-        raise BadInput("--against: torch is not installed; install minigpt[oracle], or leave torch out")
-    if not judges:
-        judges = ["complex-step", *(["torch"] if columns.has_torch() else [])]
-    return judges, paths[0] if paths else None
-
-
-def judges_for(config, judges, say):
-    """The judges without torch for a single channel."""
-    if config.n_embd == 1 and "torch" in judges:
-        say("torch: not asked; layernorm erases a single channel, of which torch leaves its roundings")
-        return [judge for judge in judges if judge != "torch"]
-    return judges
-
-
-def model_of(command):
-    """config and float64 parameters."""
-    if (command.weights is None) == (command.random is None):
-        raise BadInput("give one of --weights PATH and --random SHAPE, such as --random gpt2")
-    if command.random is not None:
-        if command.n_head is not None:
-            raise BadInput("--n-head is for weights files: say --random n_head=...")
-        config, _ = random_shape(command.random)
-        positions = (command.batch or subject.BATCH) * subject.time_of(config, command.time)
-        require(expected_memory(config, positions), f"a check of {words(config)} on {positions:,} tokens")
-        return config, subject.random_params(config, command.seed)
-    config, params = subject.load(command.weights, command.n_head)
-    if command.dtype == "float32":
-        params = {name: param.astype("float32").astype("float64") for name, param in params.items()}
-    return config, params
-
-
-def batch_of(command, config, state):
-    """tokens, targets and where they are from; a debug state brings its own."""
-    if not state:
-        B = command.batch or subject.BATCH
-        return subject.batch_of(config, command.text, command.weights, B, command.time, command.seed)
-    for flag in ("text", "batch", "time"):
-        if getattr(command, flag) is not None:
-            raise BadInput(f"--{flag}: a debug state brings its own batch: leave out --{flag}")
-    return state.tokens, state.targets, "the debug state's"
-
-
-def ask(config, params, tokens, targets, dtype, say):
+def ask(asked, dtype, say):
     """minigpt's answer, as a Question."""
+    config, params, tokens, targets = asked.config, asked.params, asked.tokens, asked.targets
     mine = params if dtype == "float64" else {name: param.astype(dtype) for name, param in params.items()}
     start = time.perf_counter()
     answer = condition.ask(config, mine, tokens, targets)
@@ -154,14 +84,6 @@ def expected_time(slopes, grads):
     return taken * sum(map(slopes.ahead, grads)) / sum(map(slopes.ahead, ends))
 
 
-def expected_memory(config, positions):
-    """Bytes at the peak, roughly: parameters and gradients, torch's too; token table and logits, complex."""
-    N = sum(math.prod(shape) for shape in param_shapes(config).values())
-    table = 24 * config.n_vocab * config.n_embd
-    logits = 8 * positions * config.n_vocab
-    return 2e8 + max(16 * N + table + 5 * logits, (48 if columns.has_torch() else 16) * N + 4 * logits)
-
-
 def ask_torch(question, state, command, say):
     """torch's autograd."""
     say("torch: autograd in float64")
@@ -191,14 +113,6 @@ def facts(command, question, say):
 def watcher(what):
     """A progress bar around names, on a terminal."""
     return lambda names: tqdm(names, desc=what, disable=None)
-
-
-def words(config):
-    """The shape in a few words."""
-    return (
-        f"{config.n_layer} layers, {config.n_head} heads, {config.n_embd} channels, context {config.n_ctx}, "
-        f"vocabulary {config.n_vocab}"
-    )
 
 
 def peak_memory():

@@ -14,9 +14,8 @@ from reference.diff.layouts import fits, input_first, layouts_of, rearranged, wi
 from reference.diff.recognise import PARTS, is_part, recognise, whole_of
 from reference.llmc.names import MATRICES, PARAMETERS, axes_of, keys, label, layered
 
-CLEARLY = (
-    0.1  # of the distance: a wrong tensor is nearer in one wrong layout than in another, but not by much
-)
+# of the distance: a wrong tensor is nearer in one wrong layout than in another, but not by much
+CLEARLY = 0.1
 SEEN_ONLY = ("preatt", "datt", "dpreatt")  # what stands beyond the mask is nobody's business
 
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minigpt
-from reference.budgets import MODES, Emulated, Ledger, budgets, excess
+from reference.budgets import MODES, SURE, Emulated, Ledger, budgets, excess
 from reference.llmc import Exact, Inputs, Sizes, run
 from reference.llmc.parameters import from_hub, to_hub
 from reference.rounding_modes import FORMATS, nearest, stochastic
@@ -120,6 +120,26 @@ def test_degrees_of_freedom_tell_one_error_from_many():
         for place, error in enumerate(errors):
             ledger.enter(error, place)
         assert low <= ledger.degrees(ledger.squares.mean()) <= high
+
+
+def test_a_budget_is_the_formula_and_no_wider():
+    """500 independent errors, 16 runs: n lies between 250 and 1000, as above; of the largest all is known."""
+    rng, size, runs = np.random.default_rng(0), 500, 16
+    errors, ledger = rng.normal(size=(runs, size)), Ledger(np.ones(size), runs)
+    for place, error in enumerate(errors):
+        ledger.enter(error, place)
+    budget, mean = ledger.budget(0.0, (2.0**-24, 2.0**-126)), (errors**2).sum(axis=1).mean()
+    assert 2 * math.sqrt(excess(1000, runs) * mean) <= budget.norm <= 2 * math.sqrt(excess(250, runs) * mean)
+    z = math.sqrt(2 * math.log(2 * size / SURE))
+    rms = np.sqrt((errors**2).mean(axis=0).max())
+    assert math.isclose(budget.largest, 2 * z * rms, rel_tol=1e-6)
+
+
+def test_no_budget_is_smaller_than_two_roundings():
+    ledger = Ledger(np.full(4, 3.0), 2)
+    for place in range(2):
+        ledger.enter(np.zeros(4), place)
+    assert ledger.budget(0.0, (2.0**-8, 0.0)) == (0.0, 2 * 2.0**-8 * 6, 2 * 2.0**-8 * 3)
 
 
 # Honest programs ---------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from minigpt.sample import generate_batch
 from reference import __main__ as program
 from reference.bad_input import BadInput
 from reference.check import Check, columns, condition, debug_state, published, report, slopes, subject
-from reference.check.program import model_of
+from reference.check.asked import model_of
 from reference.shapes import random_shape
 from tests.support.complex_step import derivative
 from tests.support.models import loss_of

@@ -22,7 +22,8 @@ from reference.bad_input import BadInput
 from reference.diff import Diff
 from reference.diff.arrange import Arranged
 from reference.diff.causes import first_failing
-from reference.diff.compare import examine, read_inputs
+from reference.diff.compare import examine
+from reference.diff.dumped import read_inputs
 from reference.diff.faults import Fault, catalogue, table_of
 from reference.diff.probes import first_seen, looks
 from reference.diff.recognise import recognise

@@ -21,7 +21,8 @@ from reference.__main__ import main
 from reference.compare import distances
 from reference.diff.files import read_tensors
 from reference.dump import Dump
-from reference.dump_files import Plan, choose, write_dump
+from reference.dump_files import write_dump
+from reference.dump_plan import Plan, choose
 from reference.llmc import ACTIVATIONS, PARAMETERS, run
 from reference.questions import question
 
@@ -299,7 +300,7 @@ def test_a_folder_that_was_there_empty_is_empty_again(tmp_path):
 
 
 def test_a_disk_that_is_known_to_be_too_small_is_not_tried(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("reference.dump_files.free_bytes", lambda folder: 1000)
+    monkeypatch.setattr("reference.dump_plan.free_bytes", lambda folder: 1000)
     assert Dump(out=str(tmp_path / "d"), random=MODEL).run() == 2
     assert re.search(r"d: [\d,]+ bytes are needed, 1,000 are free there", capsys.readouterr().err)
 
