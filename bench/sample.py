@@ -8,6 +8,7 @@ work is the same. Reading all weights once from memory is the floor of decode.
 
 import collections
 import dataclasses
+import os
 import statistics
 import time
 from pathlib import Path
@@ -176,6 +177,7 @@ def profile(params, prompt, options):
 def main():
     options = tyro.cli(Options, description=__doc__)
     torch.set_num_threads(options.threads)
+    load = os.getloadavg()[0]  # of the last minute: what others did on this machine
     params = minigpt.init_params(CONFIG)
     prompt = np.random.default_rng(0).integers(0, CONFIG.n_vocab, options.prompt).tolist()
     model = model_of(params)
@@ -187,6 +189,7 @@ def main():
     weights = params.buffer.nbytes - params["wpe.weight"].nbytes
     floor = weights / read_bandwidth(weights, options.threads)
     results = {
+        "load_before": load,
         "transformers": transformers.__version__,
         "transformers_attention": model.config._attn_implementation,
         "dtype": {"minigpt": str(params.buffer.dtype), "transformers": str(model.dtype)},
