@@ -14,8 +14,8 @@ def distance(got, want):
     if got.shape != want.shape or not np.isfinite(got).all():
         return math.inf
     difference, size = np.linalg.norm(got - want), np.linalg.norm(want)
-    if size == 0:
-        return 0.0 if difference == 0 else math.inf
+    if size == 0:  # of all zeros, or of numbers whose squares are
+        return 0.0 if (got == want).all() else math.inf
     return float(difference / size)
 
 

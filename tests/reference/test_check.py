@@ -119,6 +119,23 @@ def test_a_random_model_of_any_shape_passes(layers, heads, D, context, vocab, ba
         target(column.errors[worst] / column.bounds[worst], label=column.judge)
 
 
+@needs_torch
+@pytest.mark.parametrize(("dtype", "unit"), [("float64", condition.DOUBLE), ("float32", condition.SINGLE)])
+def test_bounds_are_no_wider_than_they_must_be(dtype, unit):
+    """Of six models the worst tensor takes a fiftieth of its bound at least: some 0.05 is what they take."""
+    config, worst = shape_of(SHAPE), 0.0
+    for seed in range(6):
+        params = subject.random_params(config, seed)
+        tokens, targets, _ = subject.batch_of(config, None, None, 2, None, seed)
+        exact = condition.ask(config, params, tokens, targets)
+        mine = {name: param.astype(dtype) for name, param in params.items()}
+        answer = condition.ask(config, mine, tokens, targets)
+        bounds = condition.bounds(config, params, tokens, targets, exact, unit)
+        column = columns.torch(columns.Question(config, params, tokens, targets, answer, unit, bounds))
+        worst = max(worst, *(column.errors[name] / column.bounds[name] for name in column.errors))
+    assert 0.02 <= worst <= 1
+
+
 @pytest.mark.parametrize("name", ["wte.weight", "wpe.weight", "h.0.attn.c_attn.bias", "h.1.ln_2.weight"])
 def test_playing_back_changes_no_slope(name):
     config, params = random_model(SHAPE, 0)

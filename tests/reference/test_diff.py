@@ -20,12 +20,14 @@ import minigpt
 from reference.__main__ import main
 from reference.bad_input import BadInput
 from reference.diff import Diff
+from reference.diff import causes as causes_room
 from reference.diff.arrange import Arranged
 from reference.diff.causes import first_failing
 from reference.diff.compare import examine
 from reference.diff.dumped import read_inputs
 from reference.diff.faults import Fault, catalogue, table_of
 from reference.diff.probes import first_seen, looks
+from reference.diff.projection import Projection, Sample, project
 from reference.diff.recognise import recognise
 from reference.dump import Dump
 from reference.dump_files import fingerprint
@@ -214,6 +216,40 @@ def test_a_faint_fault_in_some_layers_is_named_with_them(name, layers, mode):
     assert (verdict.projection is not None) == (first_failing(rows) is None)
 
 
+@pytest.mark.parametrize(("x", "bound", "shows", "would_show"), [
+    (1.0, 0.1, True, True), (0.6, 0.1, True, True), (1.4, 0.1, True, True), (1.2, 1.3, False, False),
+    (0.4, 0.1, False, True),  # nearer to none of it
+    (3.0, 0.1, False, True),  # another mistake, in the same direction
+    (-1.0, 0.1, False, True), (0.0, 0.6, False, False),
+])  # fmt: skip
+def test_a_projection_shows_what_is_near_to_1_and_beyond_its_bound(x, bound, shows, would_show):
+    assert (Projection(x, bound).shows(), Projection(x, bound).would_show()) == (shows, would_show)
+
+
+def test_three_times_a_fault_is_another_one():
+    def gelu(x):
+        right = ops.gelu_forward(x)
+        return right + 3 * (FAULTS["erf-gelu"].changes["gelu_forward"](x) - right)
+
+    arrays = program(MANY, "bf16", table=table_of([(Fault("strange", "", (), {"gelu_forward": gelu}), None)]))
+    assert examine(MANY, arrays, "bf16", RUNS)[2].planted == []
+
+
+def test_a_projection_is_a_regression_with_whites_standard_error():
+    rng, ones = np.random.default_rng(0), np.zeros(400)
+    u = rng.normal(size=400)
+    error = 0.7 * u + rng.normal(size=400) * (1 + np.abs(u))
+    (slope,), *_ = np.linalg.lstsq(u[:, None], error, rcond=None)
+    bread = 1 / (u @ u)
+    meat = sum((e - slope * v) ** 2 * v**2 for e, v in zip(error, u, strict=True))
+    deviation = (bread * meat * bread) ** 0.5
+    x, bound = project([Sample(error, u, ones, ())], 3)
+    assert x == pytest.approx(slope, rel=1e-12)
+    assert bound == pytest.approx(2 * np.sqrt(2 * np.log(2 * 3 / 1e-6)) * deviation, rel=1e-12)
+    _, wider = project([Sample(error, u, ones + 0.5, ())], 3)
+    assert wider - bound == pytest.approx(0.5 * np.abs(u).sum() / (u @ u), rel=1e-9)
+
+
 def test_what_rounding_hides_is_said():
     """A file of bf16 and 12 numbers a tensor: another epsilon is below its rounding, and nothing shows it."""
     arrays = {name: x.astype(ml_dtypes.bfloat16) for name, x in program(QUESTION, "bf16").items()}
@@ -293,6 +329,16 @@ def test_an_overflow_of_mine_is_a_difference_that_is_explained(loud, tmp_path, c
     assert "not a finite number: inf at b=0 t=0 f=0" in out
     assert "an honest program in fp16 overflows too" in out
     assert "no known cause explains it" in out
+
+
+def test_a_fault_whose_budget_is_infinite_explains_nothing(monkeypatch):
+    """Planting it would make anything pass that is looked at."""
+    arrays = faulty(("erf-gelu", None))
+    assert verdict_on(arrays)[1] == [("erf-gelu", None)]
+    right = causes_room.walk_with
+    monkeypatch.setattr(causes_room, "walk_with", lambda *asked: [
+        row._replace(verdict="unchecked") for row in right(*asked)])  # fmt: skip
+    assert verdict_on(arrays)[1:] == ([], ("fch_gelu", 0))
 
 
 def test_a_difference_before_what_is_unchecked_is_a_difference(loud, tmp_path):

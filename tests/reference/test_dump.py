@@ -121,6 +121,7 @@ def test_the_same_question_gives_the_same_bytes(tmp_path):
 def test_files_of_fewer_digits_hold_the_rounded_tensors(tmp_path, dtype):
     dump_of = tmp_path / "d"
     assert Dump(out=str(dump_of), random=MODEL, dtype=dtype).run() == 0
+    assert json.loads((dump_of / "manifest.json").read_text())["dtype"] == dtype
     exact = {name: array for name, array in run(question(random=MODEL)).items()}
     rounded = getattr(ml_dtypes, dtype) if dtype == "bfloat16" else np.dtype(dtype)
     tensors, archive = read_tensors(dump_of / "tensors.safetensors"), np.load(dump_of / "tensors.npz")
@@ -178,6 +179,16 @@ def test_a_text_is_cut_by_gpt2s_tokenizer(tmp_path):
     (tmp_path / "a.txt").write_text("Hello world\n" * 3, encoding="utf-8")
     asked = question(random="n_vocab=50257,n_layer=1,n_embd=2,n_head=1", text=str(tmp_path / "a.txt"), time=4)
     assert asked.tokens.tolist() == [[15496, 995, 198, 15496]]
+
+
+def test_a_random_model_is_far_from_any_init():
+    """No parameter is a constant, so that no gain and no bias can be forgotten unseen."""
+    params = question(random=MODEL).params
+    assert all(len(np.unique(param)) > param.size / 2 for param in params.values())
+    for (name, _), param in params.items():
+        gain = name.startswith("ln") and name.endswith("w")
+        assert abs(param.mean() - gain) < 0.5
+        assert 0.1 < param.std() < 2, name
 
 
 def test_weights_come_from_minigpts_files(tmp_path):
