@@ -44,11 +44,12 @@ def train_step(config, optimizer, ops, world, state, batches):
     loss, gradient = world.mean(loss), world.mean(grads.buffer)  # comm.py: all-reduce
     norm = ops.global_norm(gradient)  # optim.py
     lr = learning_rate(state.step, optimizer)  # optim.py
-    verdict = world.agree(guard.judge(loss, norm))  # guard.py; here a GPU is waited for
+    known = float(loss), float(norm)  # here, and nowhere else, a GPU is waited for
+    verdict = world.agree(guard.judge(*known))  # guard.py
     state = state._replace(step=state.step + 1)
     if verdict.accepted:
         state = update(ops, optimizer, state, gradient, norm, lr)  # optim.py: AdamW
-    return state, Report(float(loss), float(norm), lr, verdict)
+    return state, Report(*known, lr, verdict)
 
 
 def update(ops, optimizer, state, gradient, norm, lr):

@@ -41,6 +41,10 @@ UFUNCS = frozenset({
 })  # fmt: skip
 
 
+LAUNCHES = []  # what the device was given to do, in order: a name each
+WAITS = []  # why the host waited for the device, in order
+
+
 class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
     """An array that only meets its own kind and plain numbers; operators come from the mixin, as ufuncs."""
 
@@ -49,7 +53,14 @@ class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
 
     def get(self):
         """The one way back to the host, as in CuPy."""
+        WAITS.append("get")
         return self._host
+
+    def set(self, arr, stream=None):
+        """Take over the numbers of a host array of the same shape and type."""
+        if arr.shape != self.shape or arr.dtype != self.dtype:
+            raise ValueError(f"Shape or dtype mismatch: {arr.shape} {arr.dtype} to {self.shape} {self.dtype}")
+        self._host[...] = arr
 
     def __array__(self, dtype=None, copy=None):
         raise TypeError("Implicit conversion to a NumPy array is not allowed: use .get()")
@@ -57,6 +68,7 @@ class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
     def __array_ufunc__(self, ufunc, method, *inputs, out=(), **options):
         if ufunc.__name__ not in UFUNCS or (method != "__call__" and (ufunc, method) != (np.add, "at")):
             return NotImplemented
+        LAUNCHES.append(ufunc.__name__)
         if out:
             options["out"] = unwrapped(out)
         return wrapped(getattr(ufunc, method)(*unwrapped(inputs), **options))
@@ -64,6 +76,7 @@ class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
     def __array_function__(self, function, types, arguments, options):
         if function.__name__ not in FUNCTIONS:
             return NotImplemented
+        LAUNCHES.append(function.__name__)
         return wrapped(FUNCTIONS[function.__name__](*unwrapped(arguments), **unwrapped(options)))
 
     shape = property(lambda self: self._host.shape)
@@ -71,6 +84,8 @@ class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
     ndim = property(lambda self: self._host.ndim)
     dtype = property(lambda self: self._host.dtype)
     nbytes = property(lambda self: self._host.nbytes)
+    itemsize = property(lambda self: self._host.itemsize)
+    strides = property(lambda self: self._host.strides)
     flags = property(lambda self: self._host.flags)
     data = property(lambda self: SimpleNamespace(ptr=self._host.ctypes.data))
     real = property(lambda self: DeviceArray(self._host.real))
@@ -80,22 +95,27 @@ class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
         return DeviceArray(self._host[unwrapped(key)])
 
     def __setitem__(self, key, value):
+        LAUNCHES.append("copy")
         self._host[unwrapped(key)] = unwrapped(value)
 
     def __len__(self):
         return len(self._host)
 
     def __float__(self):
+        WAITS.append("float")
         return float(self._host)
 
     def __bool__(self):
+        WAITS.append("bool")
         return bool(self._host)
 
     def fill(self, value):
+        LAUNCHES.append("fill")
         self._host.fill(value)
 
-    def astype(self, dtype):
-        return DeviceArray(self._host.astype(dtype))
+    def astype(self, dtype, copy=True):
+        LAUNCHES.append("astype")
+        return DeviceArray(self._host.astype(dtype, copy=copy))
 
     def reshape(self, *shape):
         return DeviceArray(self._host.reshape(*shape))
@@ -107,12 +127,15 @@ class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
         return DeviceArray(self._host.swapaxes(axis1, axis2))
 
     def sum(self, axis=None, dtype=None, out=None, keepdims=False):
+        LAUNCHES.append("sum")
         return DeviceArray(self._host.sum(axis, dtype, unwrapped(out), keepdims))
 
     def mean(self, axis=None, dtype=None, out=None, keepdims=False):
+        LAUNCHES.append("mean")
         return DeviceArray(self._host.mean(axis, dtype, unwrapped(out), keepdims))
 
     def max(self, axis=None, out=None, keepdims=False):
+        LAUNCHES.append("max")
         return DeviceArray(self._host.max(axis, unwrapped(out), keepdims))
 
 

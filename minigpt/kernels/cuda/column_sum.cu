@@ -25,12 +25,12 @@ column_sum_strips(const stored* __restrict__ x, float* __restrict__ partial, int
     if (warp == 0 && column < C) store(partial + (size_t)blockIdx.y * C + column, sum);
 }
 
-// Up to three sums of C columns lie side by side in partial (strips, sums, C): sum number blockIdx.y goes to its out, which
+// Up to four sums of C columns lie side by side in partial (strips, sums, C): sum number blockIdx.y goes to its out, which
 // may be null. Warp w takes the strips w, w + 8, ... of 32 columns. Grid (ceil(C / 32), sums), block 256. WIDTH is 1.
 extern "C" __global__ void __launch_bounds__(256)
 column_sum_finish(const float* __restrict__ partial, float* __restrict__ first_out, float* __restrict__ second_out,
-                  float* __restrict__ third_out, int strips, int C, int add) {
-    float* out = blockIdx.y == 0 ? first_out : blockIdx.y == 1 ? second_out : third_out;
+                  float* __restrict__ third_out, float* __restrict__ fourth_out, int strips, int C, int add) {
+    float* out = blockIdx.y == 0 ? first_out : blockIdx.y == 1 ? second_out : blockIdx.y == 2 ? third_out : fourth_out;
     if (!out) return;  // the whole block
     int column = blockIdx.x * WARP + threadIdx.x % WARP, warp = threadIdx.x / WARP;
     float sum[WIDTH] = {};

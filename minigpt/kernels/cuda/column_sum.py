@@ -27,5 +27,5 @@ def finish(partial, out, add):
     partial (K, S, C)
     """
     strips, sums, C = partial.shape
-    targets = (*out, None, None, None)[:3]
+    targets = (*out, None, None, None, None)[:4]
     kernel("column_sum", "column_sum_finish")((blocks(C, 32), sums), (256,), partial, *targets, strips, C, add)

@@ -1,5 +1,7 @@
 """Launches gelu.cu: bias and GELU. Reference: minigpt/ops/gelu.py."""
 
+import functools
+
 import cupy
 
 from minigpt.kernels.cuda.column_sum import STRIPS, finish
@@ -20,12 +22,12 @@ def bias_gelu_forward(x, bias=None):
     return y
 
 
-def bias_gelu_backward(dy, x, bias=None, *, out, add):
-    """dx = dy * slope of gelu at x + bias, written over dy; its column sums, which are dbias, into out.
+def bias_gelu_backward(dy, x, bias=None):
+    """dx = dy * slope of gelu at x + bias, written over dy, and finish([out], add), which lays down dbias.
 
-    out: float32 (F), or None; add: to what it holds.
+    finish: for a float32 vector (F), written over or added to.
 
-    dy (B, T, F), x (B, T, F), bias (F) -> dx (B, T, F)
+    dy (B, T, F), x (B, T, F), bias (F) -> dx (B, T, F), finish
     """
     C = x.shape[-1]
     rows = x.size // C
@@ -33,6 +35,4 @@ def bias_gelu_backward(dy, x, bias=None, *, out, add):
     partial = cupy.empty((strips, 1, C), "float32")
     launch = kernel("gelu", "bias_gelu_backward", x.dtype, WIDTH=wide)
     launch((blocks(C, 32 * wide), strips), (256,), x, bias, dy, dy, partial, rows, C)
-    if out is not None:
-        finish(partial, (out,), add)
-    return dy
+    return dy, functools.partial(finish, partial)

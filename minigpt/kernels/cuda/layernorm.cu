@@ -5,6 +5,7 @@
 //   backward   dn = gain * dy                        ds = dresidual + rstd * (dn - mean(dn) - n * mean(n * dn))
 //              dgain = sum over rows of n * dy       dbias = sum over rows of dy
 //              dbranch_bias = sum over rows of ds    (the branch was added to x as it is)
+//              dlater_bias  = sum over rows of dresidual    (and so was a later branch to s)
 //
 // x, branch, s, y, dy, dresidual, ds (rows, C) stored; gain, bias, branch_bias (C) stored; mean, rstd (rows) float.
 //
@@ -73,15 +74,16 @@ layernorm_forward(const stored* __restrict__ x, const stored* __restrict__ branc
 }
 
 // One block takes the rows blockIdx.x, blockIdx.x + gridDim.x, ...; a thread keeps to its own columns, so the sums over
-// rows stay in its registers. partial (gridDim.x, 3, C) float: this block's dgain, dbias and dbranch_bias, which
-// column_sum_finish adds up. Block: whole warps with ROUNDS * threads * WIDTH >= C. dresidual may be null, or be ds itself.
+// rows stay in its registers. partial (gridDim.x, 4, C) float: this block's dgain, dbias, dbranch_bias and dlater_bias,
+// which column_sum_finish adds up. Block: whole warps with ROUNDS * threads * WIDTH >= C. dresidual may be null, or be ds itself.
 extern "C" __global__ void __launch_bounds__(512)
 layernorm_backward(const stored* __restrict__ dy, const stored* __restrict__ s, const stored* __restrict__ gain,
                    const float* __restrict__ mean, const float* __restrict__ rstd, const stored* dresidual, stored* ds,
                    float* __restrict__ partial, int rows, int C) {
     __shared__ float of_warp[2][2][WARP];  // two sums of each warp; rows take turns between two places
     int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, warps = blockDim.x / WARP;
-    float dgain[ROUNDS][WIDTH] = {}, dbias[ROUNDS][WIDTH] = {}, dbranch_bias[ROUNDS][WIDTH] = {};
+    float dgain[ROUNDS][WIDTH] = {}, dbias[ROUNDS][WIDTH] = {};
+    float dbranch_bias[ROUNDS][WIDTH] = {}, dlater_bias[ROUNDS][WIDTH] = {};
 
     int turn = 0;
     for (int row = blockIdx.x; row < rows; row += gridDim.x, turn ^= 1) {
@@ -125,6 +127,7 @@ layernorm_backward(const stored* __restrict__ dy, const stored* __restrict__ s, 
             if (dresidual) load(out, dresidual + start + column);
             #pragma unroll
             for (int i = 0; i < WIDTH; i++) {
+                dlater_bias[round][i] += out[i];
                 out[i] += scale * (dn[round][i] - mean_dn - n[round][i] * mean_product);
                 dbranch_bias[round][i] += out[i];
             }
@@ -132,7 +135,7 @@ layernorm_backward(const stored* __restrict__ dy, const stored* __restrict__ s, 
         }
     }
 
-    float* mine = partial + (size_t)blockIdx.x * 3 * C;
+    float* mine = partial + (size_t)blockIdx.x * 4 * C;
     #pragma unroll
     for (int round = 0; round < ROUNDS; round++) {
         int column = (round * blockDim.x + threadIdx.x) * WIDTH;
@@ -140,5 +143,6 @@ layernorm_backward(const stored* __restrict__ dy, const stored* __restrict__ s, 
         store(mine + column, dgain[round]);
         store(mine + C + column, dbias[round]);
         store(mine + 2 * C + column, dbranch_bias[round]);
+        store(mine + 3 * C + column, dlater_bias[round]);
     }
 }

@@ -1,5 +1,7 @@
 """Launches layernorm.cu: residual sum and layer normalisation. Reference: minigpt/ops/layernorm.py."""
 
+import functools
+
 import cupy
 
 from minigpt.kernels.cuda.column_sum import finish
@@ -28,22 +30,21 @@ def layernorm_forward(x, gain, bias, branch=None, branch_bias=None):
     return s, y, mean, rstd
 
 
-def layernorm_backward(dy, s, gain, mean, rstd, dresidual, *, out, add):
-    """ds = dresidual + rstd * (dn - mean(dn) - n * mean(n * dn)), dn = gain * dy; sums over rows into `out`.
+def layernorm_backward(dy, s, gain, mean, rstd, dresidual=None):
+    """ds = dresidual + rstd * (dn - mean(dn) - n * mean(n * dn)) with dn = gain * dy, and finish(out, add).
 
-    out: float32 vectors (C) for dgain, dbias and, or None, dbranch_bias (the column sums of ds). add: to what
-    they hold. dresidual, the gradient that reaches s past the normalisation, may be None, and is donated.
+    dresidual: the gradient that reaches s past the normalisation. finish lays up to four sums over rows into
+    float32 vectors (C), any of which may be None: dgain, dbias, the sums of ds and those of dresidual.
 
-    dy (B, T, C), s (B, T, C), gain (C), mean (B, T), rstd (B, T), dresidual (B, T, C) -> ds (B, T, C)
+    dy (B, T, C), s (B, T, C), gain (C), mean (B, T), rstd (B, T), dresidual (B, T, C) -> ds (B, T, C), finish
     """
     C = s.shape[-1]
     rows = s.size // C
-    ds = cupy.empty(s.shape, s.dtype) if dresidual is None else dresidual
+    ds = cupy.empty(s.shape, s.dtype)
     strips = min(rows, STRIPS)
-    partial = cupy.empty((strips, 3, C), "float32")
-    wide = width(C, dy, s, gain, ds)
+    partial = cupy.empty((strips, 4, C), "float32")
+    wide = width(C, dy, s, gain, ds, dresidual)
     threads = min(THREADS, 32 * blocks(C, 32 * wide))
     launch = kernel("layernorm", "layernorm_backward", s.dtype, WIDTH=wide, ROUNDS=blocks(C, threads * wide))
     launch((strips,), (threads,), dy, s, gain, mean, rstd, dresidual, ds, partial, rows, C)
-    finish(partial, out, add)
-    return ds
+    return ds, functools.partial(finish, partial)

@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from tests.support.cuda import emulated_cupy
 from tests.support.cuda.fake_cupy import settings
 
 MODE = os.environ.get("MINIGPT_EMULATION", "watched")
+SOURCES = os.environ.get("MINIGPT_KERNEL_SOURCES")  # a folder with faults in it: tests/kernels/cuda/faults.py
 GPU = bool(os.environ.get("MINIGPT_TEST_GPU"))
 SEEDS = (1, 2)  # one warp runs ahead; all advance together
 
@@ -22,7 +24,7 @@ class Bench:
         self.cupy = cupy
 
     def module(self, name):
-        return importlib.import_module(f"minigpt.kernels.cuda.{name}")
+        return importlib.import_module(f"minigpt.kernels.cuda.{name}".rstrip("."))
 
     def put(self, array, dtype=None):
         return None if array is None else self.cupy.asarray(array if dtype is None else array.astype(dtype))
@@ -52,7 +54,10 @@ def bench():
         yield Bench(importlib.import_module("cupy"))
         return
     with emulated_cupy() as cupy:
-        yield Bench(cupy)
+        bench = Bench(cupy)
+        if SOURCES:
+            bench.module("module").FOLDER = Path(SOURCES)
+        yield bench
 
 
 @pytest.fixture(params=["float32", "bfloat16"])

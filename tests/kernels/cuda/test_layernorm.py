@@ -41,12 +41,12 @@ def test_forward(bench, draw, dtype, shape, parts):
 
 @pytest.mark.parametrize("strips", [1, 2, 528])
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize(("residual", "add", "sums"), [(False, False, 2), (True, True, 3)])
+@pytest.mark.parametrize(("residual", "add", "sums"), [(False, False, 2), (True, True, 4)])
 def test_backward(bench, draw, dtype, shape, strips, residual, add, sums, monkeypatch):
     C, layernorm = shape[-1], bench.module("layernorm")
     monkeypatch.setattr(layernorm, "STRIPS", strips)
     (s, s64), (dy, dy64), (past, past64) = (draw(shape, dtype) for _ in range(3))
-    (gain, gain64), (before, before64) = draw(C, dtype), draw((3, C), "float32")
+    (gain, gain64), (before, before64) = draw(C, dtype), draw((4, C), "float32")
     _, (n64, rstd64, _) = ops.layernorm_forward(s64, gain64, 0)
     mean32, rstd32 = s64.mean(-1).astype("float32"), rstd64[..., 0].astype("float32")
     past, past64 = (past, past64) if residual else (None, 0.0)
@@ -54,8 +54,9 @@ def test_backward(bench, draw, dtype, shape, strips, residual, add, sums, monkey
     def run():
         out = [bench.odd(row) for row in before[:sums]]
         given = [bench.put(array) for array in (dy, s, gain, mean32, rstd32, past)]
-        ds = layernorm.layernorm_backward(*given, out=out, add=add)
-        return {"ds": ds} | dict(zip(("dgain", "dbias", "dshift"), out, strict=False))
+        ds, finish = layernorm.layernorm_backward(*given)
+        finish(out, add)
+        return {"ds": ds} | dict(zip(("dgain", "dbias", "dbranch", "dlater"), out, strict=False))
 
     found = bench.run(run)
     dx, dgain, dbias = ops.layernorm_backward(dy64, (n64, rstd64, gain64))
@@ -66,5 +67,6 @@ def test_backward(bench, draw, dtype, shape, strips, residual, add, sums, monkey
     check("ds", found["ds"], past64 + dx, ds.stored(dtype))
     check("dgain", found["dgain"], before64[0] + dgain, before64[0] + (n * dy64).sum((0, 1)))
     check("dbias", found["dbias"], before64[1] + dbias, before64[1] + near(dy64).sum((0, 1)))
-    if sums == 3:
-        check("dshift", found["dshift"], before64[2] + (past64 + dx).sum((0, 1)), before64[2] + ds.sum((0, 1)))
+    if sums == 4:
+        check("dbranch", found["dbranch"], before64[2] + (past64 + dx).sum((0, 1)), before64[2] + ds.sum((0, 1)))
+        check("dlater", found["dlater"], before64[3] + past64.sum((0, 1)), before64[3] + near(past64).sum((0, 1)))

@@ -32,6 +32,13 @@ def test_bias_add(bench, draw, dtype, shape):
     check("y", found["y"], x64 + bias64, (near(x64) + bias64).stored(dtype))
 
 
+@pytest.mark.parametrize("shape", [*SHAPES, (1, 2, 1032)])
+def test_residual_add(bench, draw, dtype, shape):
+    (x, x64), (branch, branch64), (bias, bias64) = draw(shape, dtype), draw(shape, dtype), draw(shape[-1], dtype)
+    found = bench.run(lambda: {"s": bench.module("bias").residual_add(*map(bench.put, (x, branch, bias)))})
+    check("s", found["s"], x64 + branch64 + bias64, (near(x64) + (near(branch64) + bias64)).stored(dtype))
+
+
 def test_rows_that_begin_anywhere(bench, draw, dtype):
     """No packets of 16 bytes where an array does not begin at a multiple of 16."""
     (x, x64), (bias, bias64) = draw((2, 3, 16), dtype), draw(16, dtype)

@@ -9,6 +9,8 @@ import ctypes
 import ml_dtypes
 import numpy as np
 
+from tests.support.device_array import LAUNCHES
+
 KINDS = {0: np.dtype(np.float32), 2: np.dtype(np.float16), 14: np.dtype(ml_dtypes.bfloat16)}
 FULL, TF32 = 68, 77
 # what the type of A and B may be made into, by compute type
@@ -25,6 +27,32 @@ def gemmEx(
     computeType, algo,
 ):  # fmt: skip
     """One product."""
+    LAUNCHES.append("gemm")
+    multiply(
+        transa, transb, m, n, k, alpha, A, Atype, lda, B, Btype, ldb, beta, C, Ctype, ldc, computeType
+    )  # fmt: skip
+
+
+def gemmStridedBatchedEx(
+    handle, transa, transb, m, n, k, alpha, A, Atype, lda, strideA, B, Btype, ldb, strideB, beta,
+    C, Ctype, ldc, strideC, batchCount, computeType, algo,
+):  # fmt: skip
+    """batchCount products."""
+    LAUNCHES.append("gemm")
+    for i in range(batchCount):
+        a, b, c = (
+            start + i * stride * KINDS[kind].itemsize
+            for start, stride, kind in ((A, strideA, Atype), (B, strideB, Btype), (C, strideC, Ctype))
+        )
+        multiply(
+            transa, transb, m, n, k, alpha, a, Atype, lda, b, Btype, ldb, beta, c, Ctype, ldc, computeType
+        )  # fmt: skip
+
+
+def multiply(
+    transa, transb, m, n, k, alpha, A, Atype, lda, B, Btype, ldb, beta, C, Ctype, ldc, computeType
+):  # fmt: skip
+    """C = alpha * op(A) @ op(B) + beta * C."""
     check(transa, transb, m, n, k, (Atype, lda), (Btype, ldb), (Ctype, ldc), computeType)
     a = operand(A, Atype, lda, transa, m, k)
     b = operand(B, Btype, ldb, transb, k, n)
@@ -34,22 +62,6 @@ def gemmEx(
     alpha, beta = (ctypes.c_float.from_address(address).value for address in (alpha, beta))
     result = np.float32(alpha) * (a.astype(np.float64) @ b.astype(np.float64)).astype(np.float32)
     c[...] = result if beta == NAN_FREE else result + np.float32(beta) * c.astype(np.float32)
-
-
-def gemmStridedBatchedEx(
-    handle, transa, transb, m, n, k, alpha, A, Atype, lda, strideA, B, Btype, ldb, strideB, beta,
-    C, Ctype, ldc, strideC, batchCount, computeType, algo,
-):  # fmt: skip
-    """batchCount products."""
-    for i in range(batchCount):
-        a, b, c = (
-            start + i * stride * KINDS[kind].itemsize
-            for start, stride, kind in ((A, strideA, Atype), (B, strideB, Btype), (C, strideC, Ctype))
-        )
-        gemmEx(
-            handle, transa, transb, m, n, k, alpha, a, Atype, lda, b, Btype, ldb, beta, c, Ctype, ldc,
-            computeType, algo,
-        )  # fmt: skip
 
 
 def check(transa, transb, m, n, k, a, b, c, compute):

@@ -13,11 +13,10 @@ from types import SimpleNamespace
 import numpy as np
 
 from tests.support.cuda.emulator import EmulationError, Library
-from tests.support.device_array import DeviceArray
+from tests.support.device_array import LAUNCHES, DeviceArray
 
 ndarray = DeviceArray
 
-LAUNCHES = []  # the names of all kernels launched, in order
 SETTINGS = SimpleNamespace(mode="quick", seed=1)  # how kernels are built and in which order their threads run
 COUNTS = SimpleNamespace(bank_conflicts=0)
 MOST_SHARED = 227 * 1024  # bytes that a block may have on an H100
@@ -66,6 +65,30 @@ def check_guards(array):
         written = memory[edge] != np.resize(np.frombuffer(SPOILED, np.uint8), memory.size)[edge]
         if written.any():
             raise EmulationError(f"bytes around an array of shape {array.shape} were written")
+
+
+def base_of(array):
+    """The array that a view is of, None for one that is no view; guards belong to neither."""
+    memory = array._host.base
+    if memory is None or id(memory) not in _guarded:
+        return None
+    _, start, stop = _guarded[id(memory)]
+    return DeviceArray(memory[start:stop])
+
+
+DeviceArray.base = property(base_of)
+
+
+def empty_like(a, dtype=None):
+    return empty(a.shape, dtype or a.dtype)
+
+
+def as_strided(x, shape=None, strides=None):
+    """A view of any shape and strides; CuPy does not check where it ends, the guards here do."""
+    return DeviceArray(np.lib.stride_tricks.as_strided(x._host, shape, strides))
+
+
+lib = SimpleNamespace(stride_tricks=SimpleNamespace(as_strided=as_strided))
 
 
 def zeros(shape, dtype=float, order="C"):

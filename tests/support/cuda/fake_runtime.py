@@ -1,6 +1,4 @@
 """What of cupy.cuda and cupyx minigpt uses, without a GPU: one device, one stream, all done at once.
-
-Waits for the device are written down in WAITS, so that a test can say how many a training step makes.
 """
 
 from types import ModuleType, SimpleNamespace
@@ -8,8 +6,7 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 
 from tests.support.cuda import fake_cublas
-
-WAITS = []  # why the host waited for the device, in order
+from tests.support.device_array import WAITS
 
 
 class Stream:
