@@ -436,6 +436,8 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path, capsys):
 def test_somebodys_readme_is_not_replaced(tmp_path, capsys):
     (tmp_path / "README.md").write_text("mine")
     assert "holds files that are no kit's" in refused(capsys, tmp_path)
+    (tmp_path / "index.json").write_text('{"format": "something else"}')
+    assert "holds files that are no kit's" in refused(capsys, tmp_path)
     assert (tmp_path / "README.md").read_text() == "mine"
 
 
