@@ -259,6 +259,37 @@ def test_every_truncation_of_a_bin_is_noticed(tmp_path):
         refusal(path)
 
 
+LINES = "".join(json.dumps(entry) + "\n" for entry in ENTRIES).encode()
+edits = st.tuples(st.integers(0, 2000), st.integers(0, 3), st.binary(max_size=4))
+
+
+@given(st.sampled_from([packed(THREE), LINES, b""]), st.lists(edits, min_size=1, max_size=4))
+def test_a_damaged_file_is_read_or_refused_in_one_line(tmp_path_factory, content, edits):
+    path, content = tmp_path_factory.getbasetemp() / "damaged", bytearray(content)
+    for place, cut, bytes_put in edits:
+        place %= len(content) + 1
+        content[place : place + cut] = bytes_put
+    path.write_bytes(content)
+    questions, said = outcome(path)
+    assert said.count("\n") == 0
+    assert said.startswith(str(path)) or all(map(is_sound, questions))
+
+
+def outcome(path):
+    """The questions of a file and nothing, or nothing and what is said about it."""
+    try:
+        return read_questions(path, TOK), ""
+    except DataError as error:
+        return [], str(error)
+
+
+def is_sound(question):
+    """Whether a question can be scored."""
+    return bool(len(question.endings) == 4 and question.context and all(question.endings)) and (
+        question.label in range(4)
+    )
+
+
 def test_ids_of_another_tokenizer_are_named(tmp_path):
     write_bin(tmp_path / "val.bin", [Question([300], [[1]] * 4, 0)])
     small = minigpt.Tokenizer.train(["the the"], 258)
