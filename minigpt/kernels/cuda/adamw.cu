@@ -42,7 +42,7 @@ adamw(float* __restrict__ params, const float* __restrict__ grads, float* __rest
       float beta1, float rest1, float beta2, float rest2, float correction1, float correction2, float eps,
       float weight_decay) {
     long long i = ((long long)blockIdx.x * blockDim.x + threadIdx.x) * WIDTH, count = n - i;
-    if (count <= 0 || !(*norm < INFINITY)) return;
+    if (!(*norm < INFINITY)) return;
     float scale = fminf(1, clip / (*norm + 1e-6f));
     float p[WIDTH] = {}, g[WIDTH] = {}, m[WIDTH] = {}, v[WIDTH] = {};
     load_first(p, params + i, count);

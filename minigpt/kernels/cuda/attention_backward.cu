@@ -51,13 +51,13 @@ attention_backward_keys(const stored* __restrict__ qkv, const stored* __restrict
     int first_row = first_key + row, last_row = first_row + 16 * M_KEYS - 1;  // of this warp's keys
     int first_tile = first_key / TILE, tiles = (T + TILE - 1) / TILE;
 
+    const float* number = (threadIdx.x < TILE ? lse : delta) + (size_t)blockIdx.y * T;  // what this thread copies of each row
     auto begin_copies = [&](int tile) {
         stored* rows = passing + tile % 2 * 2 * TILE * HEAD;
         begin_copy<TILE>(rows, q, stride, tile * TILE, T);
         begin_copy<TILE>(rows + TILE * HEAD, dy_head, dy_stride, tile * TILE, T);
-        int query = tile * TILE + threadIdx.x % TILE;  // the first 64 threads: lse; the others: delta
-        const float* source = (threadIdx.x < TILE ? lse : delta) + (size_t)blockIdx.y * T;
-        begin_copy_4(passing_rows + tile % 2 * 2 * TILE + threadIdx.x, source + (query < T ? query : 0), query < T);
+        int query = tile * TILE + threadIdx.x % TILE;
+        begin_copy_4(passing_rows + tile % 2 * 2 * TILE + threadIdx.x, number + (query < T ? query : 0), query < T);
         commit_copies();
     };
     begin_copy<KEYS>(k_tile, k, stride, first_key, T);
@@ -78,6 +78,7 @@ attention_backward_keys(const stored* __restrict__ qkv, const stored* __restrict
             int first_query = tile * TILE + part;
             if (first_query + PART - 1 < first_row) continue;  // all these queries are before all these keys
             bool diagonal = first_query < last_row;
+            int ahead = first_query + 2 * t - (first_row + g);  // this lane's first query, less its first key
             const stored *queries = passing + tile % 2 * 2 * TILE * HEAD + part * HEAD, *dy_part = queries + TILE * HEAD;
             const float *lse_part = passing_rows + tile % 2 * 2 * TILE + part, *delta_part = lse_part + TILE;
 
@@ -90,9 +91,9 @@ attention_backward_keys(const stored* __restrict__ qkv, const stored* __restrict
                 for (int m = 0; m < M_KEYS; m++)
                     #pragma unroll
                     for (int i = 0; i < 4; i++) {
-                        int query = first_query + 8 * n + 2 * t + i % 2, key = first_row + 16 * m + g + 8 * (i / 2);
                         float prob = power_of_two(probs[m][n][i] * to_log2 - (i % 2 ? l.y : l.x) * LOG2E);
-                        probs[m][n][i] = diagonal && key > query ? 0 : prob;
+                        bool future = 16 * m + 8 * (i / 2) - (8 * n + i % 2) > ahead;  // key > query
+                        probs[m][n][i] = diagonal && future ? 0 : prob;
                     }
             }
             add_times<M_KEYS, N_PART>(dv, probs, dy_part);
@@ -171,6 +172,7 @@ attention_backward_queries(const stored* __restrict__ qkv, const stored* __restr
         int first_key = tile * TILE;
         if (first_key > last_row) continue;  // all of it is in the future
         bool diagonal = first_key + TILE - 1 > first_row;
+        int ahead = first_row + g - (first_key + 2 * t);  // this lane's first query, less its first key
         const stored *keys = passing + tile % 2 * 2 * TILE * HEAD, *values = keys + TILE * HEAD;
 
         Block<M_QUERIES, 8> probs, ds;
@@ -182,9 +184,9 @@ attention_backward_queries(const stored* __restrict__ qkv, const stored* __restr
             for (int n = 0; n < 8; n++)
                 #pragma unroll
                 for (int i = 0; i < 4; i++) {
-                    int key = first_key + 8 * n + 2 * t + i % 2, query = first_row + 16 * m + g + 8 * (i / 2);
                     float prob = power_of_two(probs[m][n][i] * to_log2 - row_lse[m][i / 2]);
-                    ds[m][n][i] = diagonal && key > query ? 0 : prob * (ds[m][n][i] - row_delta[m][i / 2]);
+                    bool future = 8 * n + i % 2 - (16 * m + 8 * (i / 2)) > ahead;  // key > query
+                    ds[m][n][i] = diagonal && future ? 0 : prob * (ds[m][n][i] - row_delta[m][i / 2]);
                 }
         add_times<M_QUERIES, 8>(dq, ds, keys);
     }

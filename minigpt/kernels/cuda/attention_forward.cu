@@ -63,15 +63,14 @@ attention_forward(const stored* __restrict__ qkv, stored* __restrict__ y, float*
         Block<M, 8> s;
         times_turned<M, 8>(s, q_tile, row, keys);
         if (first_key + TILE - 1 > first_row) {  // some of it is
+            int ahead = first_row + g - (first_key + 2 * t);  // this lane's first query, less its first key
             #pragma unroll
             for (int m = 0; m < M; m++)
                 #pragma unroll
                 for (int n = 0; n < 8; n++)
                     #pragma unroll
-                    for (int i = 0; i < 4; i++) {
-                        int key = first_key + 8 * n + 2 * t + i % 2, query = first_row + 16 * m + g + 8 * (i / 2);
-                        if (key > query) s[m][n][i] = -INFINITY;
-                    }
+                    for (int i = 0; i < 4; i++)
+                        if (8 * n + i % 2 - (16 * m + 8 * (i / 2)) > ahead) s[m][n][i] = -INFINITY;  // key > query
         }
 
         #pragma unroll

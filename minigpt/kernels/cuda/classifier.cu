@@ -49,7 +49,7 @@ classifier(stored* logits, const int* __restrict__ targets, const float* __restr
         for (int i = 0; i < WIDTH; i++) sum += exponential(z[i] - largest);
     }
     float row_largest = block_max(largest);
-    float total = block_sum(sum == 0 ? 0 : sum * exponential(largest - row_largest));  // a thread may have no column
+    float total = block_sum(sum * exponential(largest - row_largest));  // a thread without columns: 0 * exp(-inf)
     if (threadIdx.x == 0) losses[blockIdx.x] = *share * (logf(total) + row_largest - chosen);
     if (!gradient) return;
 

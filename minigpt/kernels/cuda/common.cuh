@@ -44,7 +44,7 @@ template <class T> __device__ __forceinline__ void store(T* to, const float (&x)
     *reinterpret_cast<Packet<T>*>(to) = packet;
 }
 
-// The same for the last elements of an array of any length: only the first `count` are there.
+// The same for the last elements of an array of any length: only the first `count` are there, if any.
 template <class T> __device__ __forceinline__ void load_first(float (&x)[WIDTH], const T* from, long long count) {
     if (count >= WIDTH) return load(x, from);
     for (int i = 0; i < count; i++) x[i] = to_float(from[i]);
@@ -69,25 +69,17 @@ __device__ __forceinline__ float warp_max(float x) {
     return x;
 }
 
-// The same over a block of whole warps, 32 at most. Every thread must call it.
-__device__ __forceinline__ float block_sum(float x) {
+// What each warp of a block brings: lane i gets that of warp i, or `none` if there are fewer. Every thread must call it.
+__device__ __forceinline__ float of_all_warps(float x, float none) {
     __shared__ float of_warp[WARP];
     int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, warps = blockDim.x / WARP;
-    x = warp_sum(x);
-    __syncthreads();  // an earlier call's sums have been read
+    __syncthreads();  // what an earlier call left has been read
     if (lane == 0) of_warp[warp] = x;
     __syncthreads();
-    return warp_sum(lane < warps ? of_warp[lane] : 0.0f);
+    return lane < warps ? of_warp[lane] : none;
 }
-__device__ __forceinline__ float block_max(float x) {
-    __shared__ float of_warp[WARP];
-    int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, warps = blockDim.x / WARP;
-    x = warp_max(x);
-    __syncthreads();  // an earlier call's maxima have been read
-    if (lane == 0) of_warp[warp] = x;
-    __syncthreads();
-    return warp_max(lane < warps ? of_warp[lane] : -INFINITY);
-}
+__device__ __forceinline__ float block_sum(float x) { return warp_sum(of_all_warps(warp_sum(x), 0)); }
+__device__ __forceinline__ float block_max(float x) { return warp_max(of_all_warps(warp_max(x), -INFINITY)); }
 
 // Adds up, in the order of the warps, what the lanes of SUMMING_WARPS warps hold; the first warp gets the sums.
 constexpr int SUMMING_WARPS = 8;

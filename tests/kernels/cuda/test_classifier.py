@@ -6,8 +6,8 @@ import pytest
 from minigpt import ops
 from tests.support.cuda.running_error import U, Near, check, near
 
-# (rows, vocabulary, columns with padding): one word; fewer columns than threads; several rounds of 512 threads
-SHAPES = [(1, 1, 1), (3, 5, 8), (5, 61, 64), (2, 97, 97), (3, 601, 601), (2, 4099, 4160)]
+# rows, vocabulary, columns with padding: one word; fewer columns than threads; more rows than threads; several rounds
+SHAPES = [(1, 1, 1), (3, 5, 8), (5, 61, 64), (2, 97, 97), (1030, 3, 3), (3, 601, 601), (2, 4099, 4160)]
 
 
 def draw_rows(draw, rows, V, padded, dtype, ignored):
@@ -77,6 +77,6 @@ def test_large_logits(bench, dtype):
         return {"loss": bench.module("classifier").classifier(z, bench.put(targets), 4, 1.0), "dlogits": z}
 
     found = bench.run(run)
-    assert abs(found["loss"] - np.log(4) / 2) < 3e-3 if dtype != np.float32 else abs(found["loss"] - np.log(4) / 2) < 1e-3
+    assert abs(found["loss"] - np.log(4) / 2) <= 2 * U * 3e4  # log(sum) is lost in the size of the logits
     np.testing.assert_allclose(found["dlogits"][0, 0], 0, atol=1e-30)
     np.testing.assert_allclose(found["dlogits"][0, 1], [0.125, 0.125, 0.125, -0.375], rtol=1e-6)

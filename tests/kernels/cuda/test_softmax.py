@@ -43,3 +43,10 @@ def test_backward(bench, draw, dtype, shape):
     exact = scale * probs64 * (dprobs64 - (probs64 * dprobs64).sum(-1, keepdims=True))
     p = near(probs64)
     check("ds", found["ds"], exact, (scale * p * (dprobs64 - (p * dprobs64).sum(-1))).stored(dtype))
+
+
+def test_large_scores(bench, dtype):
+    """Shifted by the largest, exp never overflows, and what is far below it counts nothing."""
+    scores = np.array([[[[1e4, 0], [1e4, -1e4]]]], dtype)
+    found = bench.run(lambda: {"probs": bench.module("softmax").softmax_forward(bench.put(scores), 1.0)})
+    assert (found["probs"] == [[1, 0], [1, 0]]).all()

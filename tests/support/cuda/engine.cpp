@@ -290,6 +290,7 @@ void watch_copy(const Copy& copy, bool begins) {
         for (size_t i = first; i < first + copy.bytes / 2; i++) region->cells[i].copier = NOBODY;
     watch(copy.to, copy.bytes, true);
     if (begins) {
+        region_of((char*)copy.from, copy.bytes, false);  // an address all the same
         if (copy.valid) watch(copy.from, copy.bytes, false);
         for (size_t i = first; i < first + copy.bytes / 2; i++) region->cells[i].copier = current->number;
     }
