@@ -251,7 +251,7 @@ def test_a_bin_that_lies_is_named(tmp_path, place, form, value, said):
 
 def test_every_truncation_of_a_bin_is_noticed(tmp_path):
     path, whole = tmp_path / "val.bin", packed(THREE)
-    for length in range(4, len(whole)):
+    for length in (*range(4, 1024, 60), *range(1023, len(whole))):
         path.write_bytes(whole[:length])
         assert "cut off" in refusal(path) or "bytes left" in refusal(path)
     for extra in (b"\0", b"\0\0", b"\xff\xff"):
