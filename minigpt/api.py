@@ -1,7 +1,7 @@
 """The functions that other programs call: checks at the door, the right kernels, then the model."""
 
 from minigpt import kernels, model
-from minigpt.arrays import Flat
+from minigpt.arrays import Flat, device_of
 from minigpt.config import whole_between
 from minigpt.door import checked_config, checked_params, checked_targets, checked_tokens, dtype_of_params
 from minigpt.model import backward, forward
@@ -12,6 +12,12 @@ def init_params(config, seed=0, dtype="float32"):
     return model.init_params(checked_config(config), whole_between("seed", seed, 0, 2**63), dtype)
 
 
+def table_for(config, params, ops="fast", threads=None):
+    """The operations for params: of their number type, on the device where they are."""
+    dtype = dtype_of_params(checked_params(config, params))
+    return kernels.table(ops, dtype, threads, device_of(next(iter(params.values()))))
+
+
 def logits(config, params, tokens, ops="fast"):
     """The model's score for every next token.
 
@@ -20,9 +26,10 @@ def logits(config, params, tokens, ops="fast"):
 
     tokens (B, T) -> logits (B, T, V)
     """
-    table = kernels.table(ops, dtype_of_params(checked_params(config, params)))
+    table = table_for(config, params, ops)
     tokens = checked_tokens(config, tokens)
     with table.session():
+        tokens, _ = table.upload((tokens, tokens))
         return forward(config, table, table.weights(params), tokens)[0]
 
 
@@ -31,10 +38,11 @@ def loss_and_grads(config, params, tokens, targets, ops="fast"):
 
     A target of -1 is not scored. Raises as `logits` does, and DataError for targets.
     """
-    table = kernels.table(ops, dtype_of_params(checked_params(config, params)))
+    table = table_for(config, params, ops)
     tokens = checked_tokens(config, tokens)
     targets = checked_targets(config, tokens, targets)
     with table.session():
+        tokens, targets = table.upload((tokens, targets))
         scores, tape = forward(config, table, table.weights(params), tokens)
         loss, tail = table.cross_entropy_forward(scores, targets)
         gradients = backward(config, table, table.cross_entropy_backward(1.0, tail), tape)

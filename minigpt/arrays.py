@@ -56,6 +56,11 @@ def dtype_of(name, dtypes=DTYPES):
         raise ConfigError(f"dtype must be one of {', '.join(dtypes)}: found {name!r}") from None
 
 
+def gpu_name():
+    """What the GPU in use is called."""
+    return use_gpu().cuda.runtime.getDeviceProperties(0)["name"].decode()
+
+
 class Flat(Mapping):
     """Named arrays that lie end to end in one buffer: flat["wte.weight"] is a view of flat.buffer.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from minigpt.arrays import Flat
+from minigpt.arrays import Flat, on_host
 from minigpt.disk import describe, flush, read_json, write_json
 from minigpt.errors import CheckpointError
 from minigpt.tokenizer import TOKENIZER
@@ -32,8 +32,9 @@ def save(out, config, state, settings, tokenizer, keep=3):
     final = Path(out) / f"step_{state.step:08d}"
     folder = final.with_name(f".{final.name}.{os.getpid()}.tmp")
     shutil.rmtree(folder, ignore_errors=True)
-    save_weights(folder, config, state.params)
-    moments = {m: state.params.like(getattr(state, m)) for m in MOMENTS}
+    params = state.params.like(on_host(state.params.buffer))
+    save_weights(folder, config, params)
+    moments = {m: params.like(on_host(getattr(state, m))) for m in MOMENTS}
     tensors = {f"{m}.{name}": array for m in MOMENTS for name, array in moments[m].items()}
     write_tensors(folder / "optimizer.safetensors", tensors)
     tokenizer.save(folder / TOKENIZER)

@@ -53,8 +53,10 @@ class Sample:
     """gpt2, or a tokenizer's file or folder. None: what lies beside the weights, else gpt2."""
     ops: str = "fast"
     """fast (kernels) or reference (plain array operations)."""
+    device: str = "numpy"
+    """numpy (this machine's cores), or cupy (an NVIDIA GPU)."""
     threads: int | None = None
-    """Threads of the kernels. None: every core."""
+    """Threads of the kernels on cores. None: every core."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +98,9 @@ class Evaluate:
     """gpt2, or a tokenizer's file or folder. None: what lies beside the weights, else gpt2."""
     ops: str = "fast"
     """fast (kernels) or reference (plain array operations)."""
+    device: str = "numpy"
+    """numpy (this machine's cores), or cupy (an NVIDIA GPU)."""
     threads: int | None = None
-    """Threads of the kernels. None: every core."""
+    """Threads of the kernels on cores. None: every core."""
     json: bool = False
     """Print one JSON object."""

@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 
+from minigpt.arrays import device_of, on_device, on_host
 from minigpt.model import block_forward, within
 from minigpt.ops.attention import merge_heads, softmax, split_heads
 
@@ -17,13 +18,15 @@ class Cache:
 
     What stands behind `length` is read by nobody: to take a smaller length is to forget what came later.
 
+    like: an array of the model's, whose number type and device are the cache's.
     pads: how many places before each sequence's first token are empty, so that sequences of unequal lengths
     end at the same place. Nobody looks there, and positions count from the first token.
     """
 
-    def __init__(self, config, dtype, pads=(0,)):
+    def __init__(self, config, like, pads=(0,)):
         B, H, N, D = len(pads), config.n_head, config.n_ctx, config.n_embd // config.n_head
-        self.keys, self.values = np.empty((2, config.n_layer, B, H, N, D), dtype)  # (L, B, H, N, D) each
+        shape = 2, config.n_layer, B, H, N, D
+        self.keys, self.values = np.empty(shape, like.dtype, like=like)  # (L, B, H, N, D) each
         self.pads = np.array(pads)  # (B)
         self.length = 0  # places filled so far, pads among them
 
@@ -63,14 +66,15 @@ class Decoder:
         tokens (B, T) -> logits (B, V)
         """
         params = self.params
-        x = params["wte.weight"][tokens] + params["wpe.weight"][cache.positions(tokens.shape[1])]  # (B, T, C)
+        tokens, positions = self.ops.upload((tokens, cache.positions(tokens.shape[1])))  # (B, T) each
+        x = params["wte.weight"][tokens] + params["wpe.weight"][positions]  # (B, T, C)
         for layer, block in enumerate(self.blocks):
             attention = partial(cached_attention, ops=self.ops, cache=cache, layer=layer)
             x, _ = block_forward(WithAttention(self.ops, attention), block, x, self.config.n_head)
         cache.length += tokens.shape[1]
         x, _ = self.ops.layernorm_forward(x[:, -1:], params["ln_f.weight"], params["ln_f.bias"])  # (B, 1, C)
         logits, _ = self.ops.unembedding_forward(x, params["wte.weight"])  # (B, 1, V)
-        return logits[:, 0]
+        return on_host(logits[:, 0])
 
 
 class WithAttention:
@@ -97,5 +101,6 @@ def cached_attention(qkv, n_head, *, ops, cache, layer):
     keys, values = cache.keys[layer, :, :, :end], cache.values[layer, :, :, :end]  # (B, H, S, D)
     scores = (q @ keys.swapaxes(-1, -2)) / math.sqrt(q.shape[-1])  # (B, H, T, S)
     if q.shape[2] > 1 or cache.pads.any():  # a single place sees all before it
-        scores = np.where(cache.hidden(q.shape[2]), -math.inf, scores)
+        hidden = on_device(cache.hidden(q.shape[2]), device_of(scores))  # (B, 1, T, S)
+        scores = np.where(hidden, -math.inf, scores)
     return merge_heads(softmax(scores) @ values), None

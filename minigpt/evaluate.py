@@ -69,10 +69,11 @@ def nats_of_row(model, x, targets):
 
     x (T, C), targets (T)
     """
-    scored = targets != IGNORED  # (T)
-    logits, _ = model.ops.unembedding_forward(x[None, scored], model.params["wte.weight"])  # (1, S, V)
-    loss, _ = model.ops.cross_entropy_forward(logits, targets[None, scored])
-    return scored.sum() * float(loss)
+    places = np.flatnonzero(targets != IGNORED)[None]  # (1, S)
+    places, targets = model.ops.upload((places, targets[places]))  # (1, S) each
+    logits, _ = model.ops.unembedding_forward(x[places], model.params["wte.weight"])  # (1, S, V)
+    loss, _ = model.ops.cross_entropy_forward(logits, targets)
+    return places.size * float(loss)
 
 
 def last_states(model, tokens):
@@ -81,6 +82,7 @@ def last_states(model, tokens):
     tokens (B, T) -> x (B, T, C)
     """
     config, params, ops = model.config, model.params, model.ops
+    tokens, _ = ops.upload((tokens, tokens))
     x = ops.embedding_forward(tokens, params["wte.weight"], params["wpe.weight"])[0]  # (B, T, C)
     for layer in range(config.n_layer):
         x = block_forward(ops, within(params, f"h.{layer}."), x, config.n_head)[0]  # (B, T, C)

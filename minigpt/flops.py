@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 
+from minigpt.arrays import gpu_name
 from minigpt.model import param_shapes
 
 
@@ -27,3 +28,18 @@ def matmul_peak(dtype="float32", size=2048, tries=4):
         np.matmul(a, a, out=out)
         best = min(best, time.perf_counter() - start)
     return 2 * size**3 / best
+
+
+# dense products of bfloat16 with float32 sums; data sheets: nvidia.com/h100, /h200, /a100, /ada
+PUBLISHED = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "4090": 165e12}
+
+
+def peak_of(recipe, ops):
+    """(floating-point operations a second, what does them): measured on cores, on a GPU as it is published.
+
+    The published share of a GPU is one of its bfloat16 peak, whatever is computed in.
+    """
+    if recipe.device == "numpy":
+        return matmul_peak(recipe.dtype) * ops.threads, f"{ops.threads} threads"
+    name = gpu_name()
+    return next((peak for known, peak in PUBLISHED.items() if known in name), math.nan), name

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from minigpt import kernels
-from minigpt.arrays import Flat
+from minigpt.arrays import Flat, on_device
 from minigpt.config import GPTConfig, whole_between
 from minigpt.door import dtype_of_params
 from minigpt.errors import CheckpointError
@@ -22,7 +22,7 @@ class Model(NamedTuple):
     ops: kernels.Table
 
 
-def load_model(weights, tokenizer=None, ops="fast", threads=None):
+def load_model(weights, tokenizer=None, ops="fast", threads=None, device="numpy"):
     """The Model in a file or folder of weights; the arguments are the flags of these names.
 
     Raises CheckpointError (weights that are damaged, a tokenizer that does not fit) and ConfigError.
@@ -31,7 +31,8 @@ def load_model(weights, tokenizer=None, ops="fast", threads=None):
         whole_between("threads", threads, 1, 1024)
     config, params = load_weights(weights)
     fitting = tokenizer_of(weights, tokenizer, config)
-    return Model(config, params, fitting, kernels.table(ops, dtype_of_params(params), threads))
+    table = kernels.table(ops, dtype_of_params(params), threads, device)
+    return Model(config, params.like(on_device(params.buffer, device)), fitting, table)
 
 
 def tokenizer_of(weights, name, config):

@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 
-from minigpt.arrays import dtype_of
+from minigpt import kernels
 from minigpt.config import PRESETS, GPTConfig, OptimizerConfig, whole_between
 from minigpt.data import ORDERS
 from minigpt.errors import ConfigError
@@ -69,8 +69,13 @@ class Recipe:
     """Tokens in a sample."""
     resume: str = "auto"
     """auto (the newest checkpoint in out), never (an older run is moved aside), or a checkpoint's folder."""
+    device: str = "numpy"
+    """numpy (this machine's cores), or cupy (an NVIDIA GPU)."""
     dtype: str = "float32"
-    """float32, or float64 (the reference operations, slow)."""
+    """float32, or float64 (the reference operations, slow), or on a GPU bfloat16: activations and the weights
+    that they meet; parameters, moments, gradients and sums stay in float32."""
+    tf32: bool = False
+    """On a GPU in float32: products may cut their factors to 10 bits of fraction."""
     ops: str = "fast"
     """fast (kernels) or reference (plain array operations)."""
     threads: int | None = None
@@ -135,15 +140,19 @@ def resolved(recipe):
             f"{recipe.batch_size} * {recipe.context} = {recipe.batch_size * recipe.context}: "
             f"found {recipe.tokens_per_step}"
         )
-    if recipe.ops not in ("fast", "reference"):
-        raise ConfigError(f"ops must be fast or reference: found {recipe.ops!r}")
+    kernels.check_choice(recipe.ops, recipe.dtype, recipe.device, recipe.tf32)
     if recipe.order not in ORDERS:
         raise ConfigError(f"order must be {' or '.join(ORDERS)}: found {recipe.order!r}")
     if recipe.data_format not in (None, "raw"):
         raise ConfigError(f"data_format must be raw, or left out: found {recipe.data_format!r}")
     if recipe.data_format and not recipe.data:
         raise ConfigError("data_format says what is in --data, which is missing: name the shards")
-    return dataclasses.replace(recipe, dtype=dtype_of(recipe.dtype).name)
+    return recipe
+
+
+def masters(recipe):
+    """The number type of parameters, gradients and moments."""
+    return "float32" if recipe.dtype == "bfloat16" else recipe.dtype
 
 
 def model_config(recipe):

@@ -4,7 +4,7 @@ import dataclasses
 import time
 from pathlib import Path
 
-from minigpt import checkpoint
+from minigpt import checkpoint, kernels
 from minigpt.choice import Choice, Dice
 from minigpt.compressors import bits_per_byte
 from minigpt.corpus import read_corpus
@@ -12,12 +12,12 @@ from minigpt.data import batch
 from minigpt.decode import Decoder
 from minigpt.errors import NumericsError
 from minigpt.evaluate import evaluate
-from minigpt.flops import flops_per_token, matmul_peak
+from minigpt.flops import flops_per_token, peak_of
 from minigpt.log import Log, clock
 from minigpt.model import init_params
 from minigpt.model_files import Model
 from minigpt.prefetch import Prefetch
-from minigpt.recipe import model_config, optimizer_config, resolved, settings
+from minigpt.recipe import masters, model_config, optimizer_config, resolved, settings
 from minigpt.resume import move_aside, resumed_state, source_of
 from minigpt.sample import continuation
 from minigpt.stop import RESUMABLE, StopSignal
@@ -42,15 +42,20 @@ class Run:
         self.settings = settings(recipe, self.corpus)
         self.trainer = Trainer(
             self.config,
-            init_params(self.config, recipe.seed, recipe.dtype),
+            init_params(self.config, recipe.seed, masters(recipe)),
             ops=recipe.ops,
             threads=recipe.threads,
+            device=recipe.device,
+            dtype=recipe.dtype,
+            tf32=recipe.tf32,
             **vars(optimizer_config(recipe)),
         )
         if self.source:
-            self.trainer.state = resumed_state(self.source, self.config, self.settings)
+            self.trainer.restore(resumed_state(self.source, self.config, self.settings))
+        # text is made in the type of the masters: a sample costs little, and cached attention wants float32
+        self.precise = kernels.table(recipe.ops, masters(recipe), recipe.threads, recipe.device)
         with self.trainer.ops.session():
-            self.peak = matmul_peak(recipe.dtype) * self.trainer.ops.threads
+            self.peak, self.machine = peak_of(recipe, self.trainer.ops)
         self.ahead = Prefetch(self.batches, recipe.steps)
         self.waited = self.stepped = 0.0  # seconds: for batches, and in steps as a whole
 
@@ -73,7 +78,7 @@ class Run:
             f"warmup {recipe.warmup}, seed {recipe.seed}"
         )
         self.log.say(
-            f"machine: {self.trainer.ops.threads} threads, {self.peak / 1e9:.0f} GFLOP/s in matrix products; "
+            f"machine: {self.machine}, {self.peak / 1e9:.0f} GFLOP/s in matrix products; "
             f"mfu is the share of it, at 6 (N - wpe) + 12 L C T = "
             f"{flops_per_token(self.config, recipe.context) / 1e6:.1f} MFLOP a token"
         )
@@ -110,7 +115,8 @@ class Run:
     def validate(self, whole=False):
         """Score the held-out text, or windows spread over it, and report."""
         recipe, ids = self.recipe, self.corpus.val_ids
-        model = Model(self.config, self.trainer.params, self.corpus.tokenizer, self.trainer.ops)
+        ops = self.trainer.ops
+        model = Model(self.config, ops.weights(self.trainer.params), self.corpus.tokenizer, ops)
         every = 1 if whole else max(1, len(ids) // QUICK_LOOK)
         score = evaluate(model, ids, recipe.context, recipe.batch_size, every)
         self.log.validation(self.trainer.state.step, recipe.steps, score)
@@ -118,9 +124,9 @@ class Run:
 
     def sample(self):
         """Let the model write from nothing, and show it."""
-        step, ops = self.trainer.state.step, self.trainer.ops
-        decoder, dice = Decoder(self.config, ops, self.trainer.params), Dice([self.recipe.seed, step])
-        with ops.session():
+        step, decoder = self.trainer.state.step, Decoder(self.config, self.precise, self.trainer.params)
+        dice = Dice([self.recipe.seed, step])
+        with self.precise.session():
             drawn = continuation(decoder, [], self.recipe.sample_tokens, SAMPLING, dice)
             ids = [one.id for one in drawn]
         self.log.sample(step, self.corpus.tokenizer.decode(ids))

@@ -4,11 +4,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minigpt import kernels
+from minigpt.api import table_for
 from minigpt.choice import Choice, Dice
 from minigpt.config import whole_between
 from minigpt.decode import Cache, Decoder
-from minigpt.door import checked_params, checked_prompt, checked_stop, dtype_of_params
+from minigpt.door import checked_prompt, checked_stop
 from minigpt.errors import DataError
 
 
@@ -74,7 +74,7 @@ def generate_batch(
     those alone by rounding, so its ids may too, where rounding decides: at temperature 0 if two tokens are
     equal within it, else if a roll falls within it of the border between two.
     """
-    table = kernels.table(ops, dtype_of_params(checked_params(config, params)))
+    table = table_for(config, params, ops)
     if isinstance(prompts, (str, bytes)) or not hasattr(prompts, "__iter__"):
         raise DataError(f"prompts must be a list of lists of ids: found {type(prompts).__name__}")
     rows = [checked_prompt(config, prompt) for prompt in prompts]
@@ -148,7 +148,7 @@ def read_windows(decoder, rows, starts):
     rows: B lists of ids, starts: B numbers. -> cache, logits (B, V)
     """
     tokens, pads = flush_right([row[start:] for row, start in zip(rows, starts, strict=True)])
-    cache = Cache(decoder.config, decoder.params["wte.weight"].dtype, pads)
+    cache = Cache(decoder.config, decoder.params["wte.weight"], pads)
     return cache, decoder.read(cache, tokens)
 
 

@@ -27,7 +27,8 @@ def score(command):
         return
     if command.data is not None:
         files_of(command.data)  # a slip of the pen is answered before the weights are read
-    model = load_model(command.weights, command.tokenizer, command.ops, command.threads)
+    running = command.ops, command.threads, command.device
+    model = load_model(command.weights, command.tokenizer, *running)
     if command.data is not None:
         score_data(command, model)
     else:
@@ -52,7 +53,9 @@ def check_flags(command):
     if command.weights is None:
         if command.write_bin is None:
             raise ConfigError("give the model by --weights PATH; only --write-bin needs none")
-        refuse_given(command, ("batch_size", "ops", "threads"), "is about a model, which no --weights names")
+        refuse_given(
+            command, ("batch_size", "ops", "threads", "device"), "is about a model, which no --weights names"
+        )
     whole_between("batch_size", command.batch_size, 1)
     whole_between("tokens", command.tokens, 0)
     if sys.stdout is None:

@@ -22,24 +22,42 @@ class Trainer:
     for a schedule warmup, schedule, steps, final. ops and threads choose the kernels as in `logits`.
     device: "numpy", or "cupy" for a GPU; None trains where params are. dtype: the number type of activations,
     "bfloat16" on a GPU alone; None takes that of params, in which parameters, moments and gradients stay.
+    tf32: on a GPU in float32, products may cut their factors to 10 bits of fraction.
     """
 
     def __init__(
-        self, config, params, *, ops="fast", threads=None, world=None, device=None, dtype=None, **optimizer
+        self,
+        config,
+        params,
+        *,
+        ops="fast",
+        threads=None,
+        world=None,
+        device=None,
+        dtype=None,
+        tf32=False,
+        **optimizer,
     ):
         fields = [field.name for field in dataclasses.fields(OptimizerConfig)]
         if unknown := sorted(set(optimizer) - set(fields)):
             raise ConfigError(f"Trainer has no {', '.join(unknown)}: expected some of {', '.join(fields)}")
         self.config, self.optimizer, self.world = config, OptimizerConfig(**optimizer), world or Alone()
         params = flat_copy(config, params)
-        device = device or device_of(params.buffer)
-        self.ops = kernels.table(ops, compute_dtype(dtype, params), threads, device)
-        self.state = new_state(params.like(on_device(params.buffer, device)))
+        self.device = device or device_of(params.buffer)
+        self.ops = kernels.table(ops, compute_dtype(dtype, params), threads, self.device, tf32)
+        self.restore(new_state(params))
 
     @property
     def params(self):
         """The current parameters, a mapping of names to arrays that later steps change."""
         return self.state.params
+
+    def restore(self, state):
+        """Go on from a state, which is taken to the device."""
+        flats = {name: getattr(state, name) for name in ("params", "grads")}
+        placed = {name: flat.like(on_device(flat.buffer, self.device)) for name, flat in flats.items()}
+        placed |= {name: on_device(getattr(state, name), self.device) for name in ("first", "second")}
+        self.state = state._replace(**placed)
 
     def step(self, tokens, targets):
         """One optimizer step on one batch; the loss before it, in nats a token.

@@ -28,6 +28,12 @@ for name, dtype in TABLES.items():
 rows_of_ids = st.lists(st.integers(0, 16), min_size=1, max_size=10)
 
 
+
+def like(dtype):
+    """An array whose number type and device a cache takes over."""
+    return np.empty(0, dtype)
+
+
 def decoder(name, config=CONFIG, params=None):
     return Decoder(config, kernels.table(name, TABLES[name], 2), PARAMS[name] if params is None else params)
 
@@ -58,7 +64,7 @@ def assert_exact(name, found, row, place):
 @settings(max_examples=25)
 @given(row=rows_of_ids, cuts=st.sets(st.integers(1, 9)))
 def test_any_split_gives_the_logits_of_the_whole(name, row, cuts):
-    read_on, cache = decoder(name), Cache(CONFIG, TABLES[name])
+    read_on, cache = decoder(name), Cache(CONFIG, like(TABLES[name]))
     edges = [0, *sorted(cut for cut in cuts if cut < len(row)), len(row)]
     for first, last in pairwise(edges):
         logits = read_on.read(cache, np.array([row[first:last]]))
@@ -73,7 +79,7 @@ def test_rows_of_unequal_lengths_are_read_as_if_alone(name, rows, more):
     tokens, pads = flush_right(rows)
     turns = min(more, CONFIG.n_ctx - tokens.shape[1])
     longer = [row + [(3 * turn + i) % 17 for turn in range(turns)] for i, row in enumerate(rows)]
-    read_on, cache = decoder(name), Cache(CONFIG, TABLES[name], pads)
+    read_on, cache = decoder(name), Cache(CONFIG, like(TABLES[name]), pads)
     logits = read_on.read(cache, tokens)
     for turn in range(turns + 1):
         for row, new, found in zip(rows, longer, logits, strict=True):
@@ -86,7 +92,7 @@ def test_rows_of_unequal_lengths_are_read_as_if_alone(name, rows, more):
 def test_the_bound_is_tight_enough_to_notice_a_wrong_position():
     for name in TABLES:
         logits, bound = exact(name, (1, 2, 3, 4))
-        read_on, cache = decoder(name), Cache(CONFIG, TABLES[name])
+        read_on, cache = decoder(name), Cache(CONFIG, like(TABLES[name]))
         read_on.read(cache, np.array([[1, 2, 3]]))
         cache.pads = np.array([1])  # the last token, one place too early
         assert np.abs(read_on.read(cache, np.array([[4]]))[0] - logits[3]).max() > 100 * bound
@@ -113,7 +119,7 @@ def test_reading_all_at_once_is_the_model_bit_for_bit():
     """Up to what follows the last block, where reading goes on with one place only."""
     for name, dtype in TABLES.items():
         table, read, made = kernels.table(name, dtype, 2), [], []
-        Decoder(CONFIG, Watched(table, read), PARAMS[name]).read(Cache(CONFIG, dtype), np.array([ROW]))
+        Decoder(CONFIG, Watched(table, read), PARAMS[name]).read(Cache(CONFIG, like(dtype)), np.array([ROW]))
         forward(CONFIG, Watched(table, made), PARAMS[name], np.array([ROW]))
         assert len(read) == len(made) == 5
         np.testing.assert_array_equal(read[-1], made[-1][:, -1:])
@@ -125,12 +131,12 @@ def test_what_stands_in_a_pad_is_seen_by_nobody():
     tokens, pads = np.array([[1, 2, 3, 4], [0, 0, 5, 6]]), [0, 2]
     one, other = tokens.copy(), tokens.copy()
     other[1, :2] = 16
-    found = [decoder("reference").read(Cache(CONFIG, "float64", pads), ids) for ids in (one, other)]
+    found = [decoder("reference").read(Cache(CONFIG, like("float64"), pads), ids) for ids in (one, other)]
     np.testing.assert_array_equal(*found)
 
 
 def test_a_cache_is_as_large_as_it_says():
-    cache = Cache(CONFIG, "float32", (0, 0, 0))
+    cache = Cache(CONFIG, like("float32"), (0, 0, 0))
     assert cache.nbytes == cache.keys.nbytes + cache.values.nbytes
     assert cache.nbytes == 4 * 2 * 2 * 3 * 10 * 12  # 2 L B n_ctx C numbers
     before = cache.keys

@@ -233,7 +233,7 @@ BAD = {
         "minigpt: schedule must be one of cosine, linear, constant, wsd: found 'cos'",
     ),
     "lr": (["--lr", "-1"], "minigpt: lr must be at least 0"),
-    "dtype": (["--dtype", "int8"], "minigpt: dtype must be one of float32, float64: found 'int8'"),
+    "dtype": (["--dtype", "int8"], "minigpt: dtype must be one of float32, float64, bfloat16: found 'int8'"),
     "resume": (["--resume", "/nowhere"], "minigpt: resume: /nowhere is no checkpoint"),
     "long context": (
         ["--context", "100000", "--tokens-per-step", "200000"],

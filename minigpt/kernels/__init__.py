@@ -11,7 +11,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 
 from minigpt import ops, optim
-from minigpt.arrays import DEVICES, collect, on_device, use_gpu
+from minigpt.arrays import DEVICES, DTYPES, collect, on_device, use_gpu
 from minigpt.errors import ConfigError
 from minigpt.model import block_backward, block_forward
 
@@ -46,24 +46,38 @@ class Table(SimpleNamespace):
     session: Callable[[], contextlib.AbstractContextManager]
 
 
-def table(name, dtype, threads=None, device="numpy"):
+def check_choice(name, dtype, device, tf32=False):
+    """Raise ConfigError unless there is a table of this name, for this number type, on this device."""
+    if name not in ("fast", "reference"):
+        raise ConfigError(f"ops must be fast or reference: found {name!r}")
+    if device not in DEVICES:
+        raise ConfigError(f"device must be {' or '.join(DEVICES)}: found {device!r}")
+    if dtype not in (*DTYPES, "bfloat16"):
+        raise ConfigError(f"dtype must be one of {', '.join(DTYPES)}, bfloat16: found {dtype!r}")
+    if dtype == "bfloat16" and (device, name) != ("cupy", "fast"):
+        raise ConfigError(f"dtype bfloat16 is for device cupy and ops fast: found {device} and {name}")
+    if type(tf32) is not bool or (tf32 and (device, name, dtype) != ("cupy", "fast", "float32")):
+        found = f"{tf32!r} with {device}, {name} and {dtype}"
+        raise ConfigError(
+            f"tf32 must be True or False, and is for device cupy, ops fast, float32: found {found}"
+        )
+
+
+def table(name, dtype, threads=None, device="numpy", tf32=False):
     """The ops table called name for a number type on a device. Raises ConfigError.
 
     "reference": plain array operations. "fast": kernels, which on CPU cores are blocked and threaded, on
     a GPU written in CUDA; float64 has none and runs the reference. threads: None takes every core there is.
+    tf32: on a GPU in float32, products may cut their factors to 10 bits of fraction.
     """
-    if name not in ("fast", "reference"):
-        raise ConfigError(f"ops must be fast or reference: found {name!r}")
-    if device not in DEVICES:
-        raise ConfigError(f"device must be one of {', '.join(DEVICES)}: found {device!r}")
-    if dtype == "bfloat16" and (device, name) != ("cupy", "fast"):
-        raise ConfigError(f"dtype bfloat16 needs --device cupy and --ops fast: found {device} and {name}")
+    check_choice(name, dtype, device, tf32)
     if device == "cupy":
         use_gpu()
     if name == "fast" and dtype != "float64":
         # imported only where they are used: one needs CuPy, the other settles the process's memory allocator
-        kernels = importlib.import_module(f"minigpt.kernels.{'cuda' if device == 'cupy' else 'cpu'}")
-        return kernels.table(REFERENCE, dtype=dtype, threads=threads)
+        if device == "cupy":
+            return importlib.import_module("minigpt.kernels.cuda").table(REFERENCE, dtype, tf32)
+        return importlib.import_module("minigpt.kernels.cpu").table(REFERENCE, threads)
     functions = REFERENCE | ({"upload": upload_plainly} if device == "cupy" else {})
     return Table(**functions, name="reference", threads=1, session=contextlib.nullcontext)
 

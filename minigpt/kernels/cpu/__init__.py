@@ -43,11 +43,8 @@ KERNELS = {
 }
 
 
-def table(functions, dtype="float32", threads=None):
-    """The reference's functions with the kernels in their places, all sharing one team of threads.
-
-    dtype is float32, the one number type that they are for.
-    """
+def table(functions, threads=None):
+    """The reference's functions with the kernels in their places, all sharing one team of threads."""
     keep_freed_memory()
     team = Team(available_cores() if threads is None else whole_between("threads", threads, 1, 1024))
     kernels = {name: functools.partial(kernel, team=team) for name, kernel in KERNELS.items()}

@@ -17,11 +17,11 @@ from minigpt.kernels.cuda.gemm import FULL, TF32
 from minigpt.kernels.cuda.upload import Upload
 
 
-def table(functions, dtype, threads=None, tf32=False):
+def table(functions, dtype, tf32=False):
     """The reference's functions with the kernels in their places.
 
     dtype: what activations and weights are stored as, "bfloat16" or "float32". tf32: float32 products may cut
-    their factors to 10 bits of fraction. threads is for kernels on CPU cores, and not looked at.
+    their factors to 10 bits of fraction.
     """
     compute = TF32 if tf32 else FULL
     kernels = operations.bound(compute, dtype) | {
