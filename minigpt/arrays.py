@@ -32,6 +32,11 @@ def on_host(array):
     return array if device_of(array) == "numpy" else array.get()
 
 
+def shape_of(array):
+    """The shape of an array on any device, or of what NumPy would make of it."""
+    return array.shape if hasattr(array, "shape") else np.shape(array)
+
+
 def use_gpu(number=0):
     """CuPy, after choosing the GPU that all arrays of this thread are on. Raises ConfigError without one."""
     try:
@@ -93,7 +98,7 @@ class Flat(Mapping):
     @classmethod
     def pack(cls, arrays, dtype):
         """A copy of any mapping of names to arrays, as one buffer, on their device."""
-        shapes, one = {name: np.shape(array) for name, array in arrays.items()}, next(iter(arrays.values()))
+        shapes, one = {name: shape_of(array) for name, array in arrays.items()}, next(iter(arrays.values()))
         flat = cls(shapes, np.empty(sum(map(math.prod, shapes.values())), dtype, like=one))
         for name, view in flat.items():
             view[...] = arrays[name]

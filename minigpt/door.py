@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from minigpt.arrays import DTYPES, Flat
+from minigpt.arrays import DTYPES, Flat, shape_of
 from minigpt.config import GPTConfig
 from minigpt.errors import CheckpointError, ConfigError, DataError
 from minigpt.model import param_shapes
@@ -109,8 +109,8 @@ def checked_params(config, params, dtypes=DTYPES):
     if unknown := [name for name in params if name not in expected]:
         raise CheckpointError(f"params: {len(unknown)} unknown to this config, first {unknown[0]!r}")
     for name, shape in expected.items():
-        if np.shape(params[name]) != shape:
-            raise CheckpointError(f"params[{name!r}]: expected shape {shape}, found {np.shape(params[name])}")
+        if (found := shape_of(params[name])) != shape:
+            raise CheckpointError(f"params[{name!r}]: expected shape {shape}, found {found}")
     dtype_of_params(params, dtypes)
     return params
 

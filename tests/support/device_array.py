@@ -24,6 +24,7 @@ FUNCTIONS = {
     "copyto": lambda dst, src, casting="same_kind", where=None: np.copyto(
         dst, src, casting, True if where is None else where
     ),
+    "empty": lambda shape, dtype=float, order="C": np.empty(shape, dtype, order),
     "pad": lambda array, pad_width, mode="constant", **kwargs: np.pad(array, pad_width, mode, **kwargs),
     "split": lambda ary, indices_or_sections, axis=0: np.split(ary, indices_or_sections, axis),
     "take_along_axis": lambda a, indices, axis: np.take_along_axis(a, indices, axis),
@@ -47,6 +48,8 @@ WAITS = []  # why the host waited for the device, in order
 
 class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
     """An array that only meets its own kind and plain numbers; operators come from the mixin, as ufuncs."""
+
+    __module__ = "cupy"  # by which minigpt.arrays.device_of knows where an array is
 
     def __init__(self, host):
         self._host = np.asarray(host)
@@ -76,7 +79,8 @@ class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
     def __array_function__(self, function, types, arguments, options):
         if function.__name__ not in FUNCTIONS:
             return NotImplemented
-        LAUNCHES.append(function.__name__)
+        if function.__name__ != "empty":
+            LAUNCHES.append(function.__name__)
         return wrapped(FUNCTIONS[function.__name__](*unwrapped(arguments), **unwrapped(options)))
 
     shape = property(lambda self: self._host.shape)

@@ -58,7 +58,11 @@ def modules():
     cuda, cupyx = ModuleType("cupy.cuda"), ModuleType("cupyx")
     cuda.cublas = fake_cublas
     cuda.device = SimpleNamespace(get_cublas_handle=lambda: 0)
-    cuda.runtime = SimpleNamespace(getDeviceCount=lambda: 1, CUDARuntimeError=CUDARuntimeError)
+    cuda.runtime = SimpleNamespace(
+        getDeviceCount=lambda: 1,
+        CUDARuntimeError=CUDARuntimeError,
+        getDeviceProperties=lambda device: {"name": b"no NVIDIA H100 at all"},
+    )
     cuda.memory = SimpleNamespace(OutOfMemoryError=OutOfMemoryError)
     cuda.Device, cuda.Event, cuda.Stream = Device, Event, Stream
     cuda.get_current_stream = lambda: STREAM
