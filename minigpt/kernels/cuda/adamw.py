@@ -4,7 +4,7 @@ import math
 
 import cupy
 
-from minigpt.kernels.cuda.module import blocks, kernel, width
+from minigpt.kernels.cuda.module import blocks, kernel
 
 PARTS = 1024  # blocks that add up squares, the same on every GPU
 
@@ -22,11 +22,13 @@ def global_norm(grads):
     return norm
 
 
-def adamw(params, grads, first, second, norm, *, step, clip, n_decayed, lr, betas, eps, weight_decay, copy=None):
+def adamw(
+    params, grads, first, second, norm, *, step, clip, n_decayed, lr, betas, eps, weight_decay, copy=None
+):
     """optim.adamw with scale = clip_scale(norm, clip), written over params, first and second.
 
-    norm stays on the device. copy: an array of the same length, for example of bfloat16, that receives the new
-    parameters too. If the norm is not a finite number, nothing changes.
+    norm stays on the device. copy: an array of the same length, for example of bfloat16, that receives the
+    new parameters too. If the norm is not a finite number, nothing changes.
 
     params (P), grads (P), first (P), second (P), norm () -> params (P), first (P), second (P)
     """

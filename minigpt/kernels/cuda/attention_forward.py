@@ -1,4 +1,4 @@
-"""Launches attention_forward.cu: causal attention that keeps no scores. Reference: minigpt/ops/attention.py."""
+"""Launches attention_forward.cu: attention that keeps no scores. Reference: minigpt/ops/attention.py."""
 
 import math
 
@@ -13,7 +13,7 @@ QUERIES = 128  # rows of a block
 
 
 def supports(head_size, dtype):
-    """Whether these kernels know heads of this size and number type; else softmax.cu and matrix products do."""
+    """Whether these kernels know heads of this size and type; else softmax.cu and matrix products do."""
     return head_size == HEAD and np.dtype(dtype) == ml_dtypes.bfloat16
 
 

@@ -28,4 +28,6 @@ def finish(partial, out, add):
     """
     strips, sums, C = partial.shape
     targets = (*out, None, None, None, None)[:4]
-    kernel("column_sum", "column_sum_finish")((blocks(C, 32), sums), (256,), partial, *targets, strips, C, add)
+    kernel("column_sum", "column_sum_finish")(
+        (blocks(C, 32), sums), (256,), partial, *targets, strips, C, add
+    )

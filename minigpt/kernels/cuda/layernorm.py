@@ -13,9 +13,10 @@ STRIPS = 528  # blocks of the backward pass: four for each multiprocessor of an 
 
 
 def layernorm_forward(x, gain, bias, branch=None, branch_bias=None):
-    """s = x + branch + branch_bias, y = gain * n + bias with n = (s - mean) * rstd. Without a branch, s is x itself.
+    """s = x + branch + branch_bias, y = gain * n + bias with n = (s - mean) * rstd; without a branch s is x.
 
-    x (B, T, C), gain (C), bias (C), branch (B, T, C), branch_bias (C) -> s (B, T, C), y (B, T, C), mean (B, T), rstd (B, T)
+    x (B, T, C), gain (C), bias (C), branch (B, T, C), branch_bias (C)
+    -> s (B, T, C), y (B, T, C), mean (B, T), rstd (B, T)
     """
     C = x.shape[-1]
     rows = x.size // C

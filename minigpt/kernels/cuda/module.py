@@ -1,4 +1,4 @@
-"""From a .cu file to a function that can be called: headers put in place, compiled once, arguments held to their types."""
+"""From a .cu file to a function: headers put in place, compiled once, arguments held to their types."""
 
 import functools
 import re
@@ -20,7 +20,7 @@ SIGNATURE = re.compile(r'extern "C" __global__ void\s+(?:__launch_bounds__\([^{]
 
 @functools.cache
 def kernel(file, name, dtype="float32", WIDTH=1, **defines):
-    """The kernel called name of file.cu, for arrays stored as dtype, WIDTH elements at once, and other defines.
+    """The kernel called name of file.cu, for arrays stored as dtype, WIDTH elements at once.
 
         kernel("gelu", "bias_gelu_forward", x.dtype, WIDTH=8)(grid, block, x, bias, y, ...)
 
@@ -57,12 +57,17 @@ INCLUDE = re.compile(r'^#include "(\w+\.cuh)"$', re.MULTILINE)
 
 def parameters(text, dtype):
     """What each kernel of a source takes: the array types and number types of its parameters, in order."""
-    return {name: tuple(parameter(p, dtype) for p in inside.split(",")) for name, inside in SIGNATURE.findall(text)}
+    return {
+        name: tuple(parameter(p, dtype) for p in inside.split(","))
+        for name, inside in SIGNATURE.findall(text)
+    }
 
 
 def parameter(declaration, dtype):
-    """("const stored* __restrict__ x", bfloat16) -> ("x", True, bfloat16): the name, whether an array, its dtype."""
-    kind, name = re.fullmatch(r"\s*(?:const )?([\w ]+?\*?)\s*(?:__restrict__ )?(\w+)\s*", declaration).groups()
+    """("const stored* x", bfloat16) -> ("x", True, bfloat16): its name, whether it is an array, its dtype."""
+    kind, name = re.fullmatch(
+        r"\s*(?:const )?([\w ]+?\*?)\s*(?:__restrict__ )?(\w+)\s*", declaration
+    ).groups()
     element = kind.removesuffix("*")
     return name, kind.endswith("*"), dtype if element == "stored" else ARRAYS[element]
 
@@ -82,19 +87,21 @@ class Kernel:
 
 
 def fit(parameter, argument):
-    """An argument as the kernel's parameter expects it; an array of the wrong type would be read as garbage."""
+    """An argument as the kernel's parameter expects it; an array of another type would be garbage."""
     name, is_array, dtype = parameter
     if not is_array:
         return dtype.type(argument)
     if argument is None:
         return np.uintp(0)
     if argument.dtype != dtype or not argument.flags.c_contiguous:
-        raise TypeError(f"kernel argument {name}: a contiguous {dtype} array expected, found {argument.dtype}")
+        raise TypeError(
+            f"kernel argument {name}: a contiguous {dtype} array expected, found {argument.dtype}"
+        )
     return argument
 
 
 def width(columns, *arrays):
-    """How many elements a thread can move at once: 16 bytes' worth, if all rows begin on multiples of 16, else 1."""
+    """Elements that a thread can move at once: 16 bytes, if all rows begin on multiples of 16, else one."""
     present = [array for array in arrays if array is not None]
     n = 16 // max(array.dtype.itemsize for array in present)
     aligned = all(array.data.ptr % 16 == 0 for array in present)

@@ -6,7 +6,7 @@ WARPS = 4  # rows that a block works on at once
 
 
 def softmax_forward(scores, scale):
-    """probs = softmax(scale * scores) of each row's columns up to its own number, 0 in the others; over scores.
+    """probs = softmax(scale * scores) over each row's columns up to its own number, else 0. Donated: scores.
 
     scores (B, H, T, T) -> probs (B, H, T, T)
     """

@@ -1,8 +1,9 @@
-"""The kernels under CuPy's stand-in, each test in several orders of threads; on a GPU with MINIGPT_TEST_GPU=1."""
+"""The kernels on CuPy's stand-in, in several orders of threads; with MINIGPT_TEST_GPU=1 on a GPU."""
 
 import contextlib
 import importlib
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ SEEDS = (1, 2)  # one warp runs ahead; all advance together
 
 
 class Bench:
-    """What a test needs: arrays to the device and back, the kernels' modules, one function run in all orders."""
+    """For a test: arrays to and from the device, the kernels' modules, functions run in all orders."""
 
     def __init__(self, cupy):
         self.cupy = cupy
@@ -36,12 +37,17 @@ class Bench:
         return view
 
     def run(self, function):
-        """function() gives device arrays: the same bits in every order of threads. Returns them on the host."""
+        """function() gives device arrays, the same bits in every order of threads. Here, on the host."""
         results = [self._once(function, seed) for seed in SEEDS]
         for again in results[1:]:
             for name in again:
-                assert again[name].tobytes() == results[0][name].tobytes(), f"{name} depends on the order of threads"
-        return {name: array if array.dtype.kind == "i" else array.astype(np.float64) for name, array in results[0].items()}
+                assert again[name].tobytes() == results[0][name].tobytes(), (
+                    f"{name} depends on the order of threads"
+                )
+        return {
+            name: array if array.dtype.kind == "i" else array.astype(np.float64)
+            for name, array in results[0].items()
+        }
 
     def _once(self, function, seed):
         with contextlib.nullcontext() if GPU else settings(mode=MODE, seed=seed):
@@ -53,6 +59,8 @@ def bench():
     if GPU:
         yield Bench(importlib.import_module("cupy"))
         return
+    if shutil.which("g++") is None:
+        pytest.skip("the kernels run on the CPU through g++, which is not installed")
     with emulated_cupy() as cupy:
         bench = Bench(cupy)
         if SOURCES:

@@ -1,6 +1,6 @@
-"""The kernels that training GPT-2 launches, compiled for an H100: registers, spills, shared memory. No GPU is needed.
+"""The kernels that training GPT-2 launches, compiled for an H100, which takes no GPU: registers, spills.
 
-    python -m tests.kernels.cuda.registers [--save]
+python -m tests.kernels.cuda.registers [--save]
 """
 
 import sys
@@ -37,7 +37,7 @@ class Recorder:
 
 
 def launched():
-    """(source, options, kernel) of every kernel that a training step of GPT-2 launches, by the launchers' own choice."""
+    """(source, options, kernel) of all that a training step of GPT-2 launches, as the launchers choose."""
     raw_module, fake_cupy.RawModule = fake_cupy.RawModule, Recorder
     Recorder.launched.clear()
     try:
@@ -51,8 +51,19 @@ def launched():
 
 def launch_all(cupy, C, dtype, B=1, T=1024, V=50304):
     """Every launcher once, on arrays of the sizes that decide how it is compiled."""
-    from minigpt.kernels.cuda import adamw, attention_backward, attention_forward, bias, cast, classifier
-    from minigpt.kernels.cuda import column_sum, embedding, gelu, layernorm, softmax
+    from minigpt.kernels.cuda import (
+        adamw,
+        attention_backward,
+        attention_forward,
+        bias,
+        cast,
+        classifier,
+        column_sum,
+        embedding,
+        gelu,
+        layernorm,
+        softmax,
+    )
 
     def stored(*shape):
         return cupy.zeros(shape, dtype)
@@ -77,7 +88,15 @@ def launch_all(cupy, C, dtype, B=1, T=1024, V=50304):
     embedding.embedding_backward_positions(x, out=exact(few, C), add=True)
     softmax.softmax_forward(stored(B, 1, T, T), 0.125)
     softmax.softmax_backward(stored(B, 1, T, T), stored(B, 1, T, T), 0.125)
-    settings = {"step": 1, "clip": 1.0, "n_decayed": C, "lr": 1.0, "betas": (0.9, 0.95), "eps": 1e-8, "weight_decay": 0.1}
+    settings = {
+        "step": 1,
+        "clip": 1.0,
+        "n_decayed": C,
+        "lr": 1.0,
+        "betas": (0.9, 0.95),
+        "eps": 1e-8,
+        "weight_decay": 0.1,
+    }
     flat = [exact(C) for _ in range(4)]
     adamw.adamw(*flat, adamw.global_norm(flat[0]), **settings, copy=vector)
     cast.cast(exact(C), dtype)
@@ -95,7 +114,10 @@ def table():
     rows = []
     for (source, options), kernels in builds.items():
         usages, _ = compile_for_h100(source, options)
-        defines = {name: value for name, value in (option[2:].split("=") for option in options if option.startswith("-D"))}
+        defines = {
+            name: value
+            for name, value in (option[2:].split("=") for option in options if option.startswith("-D"))
+        }
         rows += [usage._asdict() | {"defines": defines} for usage in usages if usage.kernel in kernels]
     return sorted(rows, key=lambda row: (row["kernel"], str(row["defines"])))
 

@@ -27,7 +27,9 @@ def test_norm(bench, draw, n, place, parts, monkeypatch):
 
 
 @pytest.mark.parametrize("n", SIZES)
-@pytest.mark.parametrize(("place", "copied"), [("put", None), ("put", "bfloat16"), ("odd", "bfloat16"), ("odd", "float32")])
+@pytest.mark.parametrize(
+    ("place", "copied"), [("put", None), ("put", "bfloat16"), ("odd", "bfloat16"), ("odd", "float32")]
+)
 @pytest.mark.parametrize(("step", "clip"), [(1, None), (7, 1.0), (1000, 1e6)])
 def test_adamw(bench, draw, n, place, copied, step, clip):
     (p, p64), (g, g64), (m, m64), (v, v64) = (draw(n, "float32", scale) for scale in (1, 1, 0.1, 1))
@@ -48,7 +50,9 @@ def test_adamw(bench, draw, n, place, copied, step, clip):
     expected = optim.adamw(
         p64, g64, m64, v64, step=step, scale=optim.clip_scale(norm, clip), n_decayed=n_decayed, **SETTINGS
     )
-    for name, exact, bound in zip("pmv", expected, near_adamw(p64, g64, m64, v64, norm, step, clip, n_decayed), strict=True):
+    for name, exact, bound in zip(
+        "pmv", expected, near_adamw(p64, g64, m64, v64, norm, step, clip, n_decayed), strict=True
+    ):
         check(name, found[name], exact, bound)
     if copied:
         assert (found["copy"] == found["p"].astype(np.float32).astype(copied).astype(np.float64)).all()
@@ -57,10 +61,14 @@ def test_adamw(bench, draw, n, place, copied, step, clip):
 def near_adamw(p, g, m, v, norm, step, clip, n_decayed):
     """The equations of optim.adamw, every setting rounded to float32 on its way."""
     beta1, beta2 = SETTINGS["betas"]
-    beta1, rest1, beta2, rest2, c1, c2, lr, eps, decay = (
-        near(x).rounded()
-        for x in (beta1, 1 - beta1, beta2, 1 - beta2, 1 - beta1**step, 1 - beta2**step, *(SETTINGS[k] for k in ("lr", "eps", "weight_decay")))
-    )  # fmt: skip
+    corrections = 1 - beta1**step, 1 - beta2**step
+    c1, c2, beta1, rest1, beta2, rest2, lr, eps, decay = (
+        near(setting).rounded()
+        for setting in (
+            *(*corrections, beta1, 1 - beta1, beta2, 1 - beta2),
+            *(SETTINGS["lr"], SETTINGS["eps"], SETTINGS["weight_decay"]),
+        )
+    )
     scale = near(1.0)
     if clip is not None and clip < norm + 1e-6:
         scale = near(clip).rounded() / (near(norm) + near(1e-6).rounded())

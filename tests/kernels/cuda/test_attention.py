@@ -30,7 +30,7 @@ def turned(x):
 
 
 def near_exp(x, steps=1):
-    """ex2.approx of a multiple of x: 2 ulp, and the rounding of the exponent; steps: reached through so many products."""
+    """ex2.approx of a multiple of x: 2 ulp and the exponent's rounding; steps: so many factors make it up."""
     return x.exp(steps * (4 + 2 * 1.45 * abs(x.value) + 1))
 
 
@@ -59,7 +59,9 @@ def near_attention(qkv, H):
 def test_forward(bench, draw, B, T, H, scale):
     qkv, qkv64 = draw((B, T, 3 * 64 * H), BF16, scale)
     attention = bench.module("attention_forward")
-    found = bench.run(lambda: dict(zip(("y", "lse"), attention.attention_forward(bench.put(qkv), H), strict=True)))
+    found = bench.run(
+        lambda: dict(zip(("y", "lse"), attention.attention_forward(bench.put(qkv), H), strict=True))
+    )
     y, (q, k, _, _) = ops.attention_forward(qkv64, H)
     near_y, near_lse = near_attention(qkv64, H)
     check("y", found["y"], y, near_y)
@@ -75,7 +77,9 @@ def near_gradient(dy, qkv, y, lse, H):
     seen = np.tri(T, dtype=bool)
     s = 0.125 * matmul(q, k.swapaxes(-1, -2))
     x = s - lse[..., None]
-    x = Near(np.where(seen, x.value, -1e4), np.where(seen, x.error, 0)) + Near(0 * lse[..., None], 2.0**-23 * abs(lse[..., None]))
+    x = Near(np.where(seen, x.value, -1e4), np.where(seen, x.error, 0)) + Near(
+        0 * lse[..., None], 2.0**-23 * abs(lse[..., None])
+    )
     probs = near_exp(x) * seen
     delta = (near(do) * heads(y, H)).sum(-1)
     ds = probs * (matmul(do, v.swapaxes(-1, -2)) - delta)
@@ -102,7 +106,9 @@ def test_backward(bench, draw, B, T, H):
         check(name, part, truth, bound)
     reference = ops.attention_backward(dy64, ops.attention_forward(qkv64, H)[1])
     scale = np.sqrt((reference**2).mean()) + 1e-3
-    assert np.sqrt(((found["dqkv"] - reference) ** 2).mean()) <= 2.0**-7 * scale  # and near the reference for the exact y
+    assert (
+        np.sqrt(((found["dqkv"] - reference) ** 2).mean()) <= 2.0**-7 * scale
+    )  # and near the reference for the exact y
 
 
 def exact_gradient(dy, qkv, y, lse, H):

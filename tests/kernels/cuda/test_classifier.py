@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from minigpt import ops
-from tests.support.cuda.running_error import U, Near, check, near
+from tests.support.cuda.running_error import Near, U, check, near
 
-# rows, vocabulary, columns with padding: one word; fewer columns than threads; more rows than threads; several rounds
+# rows, vocabulary, columns with padding: one word; few columns; more rows than threads; several rounds
 SHAPES = [(1, 1, 1), (3, 5, 8), (5, 61, 64), (2, 97, 97), (1030, 3, 3), (3, 601, 601), (2, 4099, 4160)]
 
 
@@ -50,7 +50,9 @@ def test_loss_and_gradient(bench, draw, dtype, rows, V, padded, ignored):
     check("loss", found["loss"], loss, (share * nll).sum())
     hit = np.maximum(targets, 0)[..., None] == np.arange(V)
     weight = (near(dloss).rounded() * share).reshape(1, rows, 1)
-    check("dlogits", found["dlogits"][..., :V], dlogits, (weight * (w * total.reciprocal() - hit)).stored(dtype))
+    check(
+        "dlogits", found["dlogits"][..., :V], dlogits, (weight * (w * total.reciprocal() - hit)).stored(dtype)
+    )
     assert (found["dlogits"][..., V:] == 0).all()
 
 

@@ -11,7 +11,7 @@ SHAPES = [(1, 1, 1), (2, 5, 33), (1, 19, 264), (1, 2, 1032)]
 
 
 def sigmoid(h, dtype):
-    """(1 + tanh(u)) / 2 as the kernel evaluates it: exp to 2 ulp, __fdividef to 2 ulp; as __expf for bfloat16."""
+    """(1 + tanh(u)) / 2 as the kernel has it: exp and __fdividef to 2 ulp; __expf for bfloat16."""
     exponent = -2 * (SLOPE * (h + CUBIC * h * h * h))
     units = 4 if dtype == np.float32 else 4 + 2.32 * abs(exponent.value)
     return (exponent.exp(units) + 1).reciprocal(1 if dtype == np.float32 else 4)

@@ -1,6 +1,5 @@
 """layernorm.cu against minigpt/ops/layernorm.py in float64."""
 
-import numpy as np
 import pytest
 
 from minigpt import ops
@@ -68,5 +67,12 @@ def test_backward(bench, draw, dtype, shape, strips, residual, add, sums, monkey
     check("dgain", found["dgain"], before64[0] + dgain, before64[0] + (n * dy64).sum((0, 1)))
     check("dbias", found["dbias"], before64[1] + dbias, before64[1] + near(dy64).sum((0, 1)))
     if sums == 4:
-        check("dbranch", found["dbranch"], before64[2] + (past64 + dx).sum((0, 1)), before64[2] + ds.sum((0, 1)))
-        check("dlater", found["dlater"], before64[3] + past64.sum((0, 1)), before64[3] + near(past64).sum((0, 1)))
+        check(
+            "dbranch", found["dbranch"], before64[2] + (past64 + dx).sum((0, 1)), before64[2] + ds.sum((0, 1))
+        )
+        check(
+            "dlater",
+            found["dlater"],
+            before64[3] + past64.sum((0, 1)),
+            before64[3] + near(past64).sum((0, 1)),
+        )

@@ -38,7 +38,9 @@ def test_backward(bench, draw, dtype, shape):
     dprobs, dprobs64 = draw(shape, dtype)
     dprobs[..., ~np.tri(T, dtype=bool)] = np.nan
     softmax_module = bench.module("softmax")
-    found = bench.run(lambda: {"ds": softmax_module.softmax_backward(bench.put(dprobs), bench.put(probs), scale)})
+    found = bench.run(
+        lambda: {"ds": softmax_module.softmax_backward(bench.put(dprobs), bench.put(probs), scale)}
+    )
     dprobs64 = np.where(np.tri(T, dtype=bool), dprobs64, 0)
     exact = scale * probs64 * (dprobs64 - (probs64 * dprobs64).sum(-1, keepdims=True))
     p = near(probs64)

@@ -34,7 +34,11 @@ def test_bias_add(bench, draw, dtype, shape):
 
 @pytest.mark.parametrize("shape", [*SHAPES, (1, 2, 1032)])
 def test_residual_add(bench, draw, dtype, shape):
-    (x, x64), (branch, branch64), (bias, bias64) = draw(shape, dtype), draw(shape, dtype), draw(shape[-1], dtype)
+    (x, x64), (branch, branch64), (bias, bias64) = (
+        draw(shape, dtype),
+        draw(shape, dtype),
+        draw(shape[-1], dtype),
+    )
     found = bench.run(lambda: {"s": bench.module("bias").residual_add(*map(bench.put, (x, branch, bias)))})
     check("s", found["s"], x64 + branch64 + bias64, (near(x64) + (near(branch64) + bias64)).stored(dtype))
 

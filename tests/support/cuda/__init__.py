@@ -1,4 +1,4 @@
-"""CUDA without a GPU: a stand-in for CuPy that builds the project's kernels with g++ and runs them on the CPU.
+"""CUDA without a GPU: a stand-in for CuPy that builds the kernels with g++ and runs them on the CPU.
 
     with emulated_cupy() as cupy:
         from minigpt.kernels.cuda import gelu
@@ -30,5 +30,9 @@ def emulated_cupy():
 
 def taken():
     """Take cupy and all that has imported it out of sys.modules."""
-    names = [name for name in sys.modules if name == "cupy" or name.startswith(("cupy.", "cupyx", "minigpt.kernels.cuda"))]
+    names = [
+        name
+        for name in sys.modules
+        if name == "cupy" or name.startswith(("cupy.", "cupyx", "minigpt.kernels.cuda"))
+    ]
     return {name: sys.modules.pop(name) for name in names}

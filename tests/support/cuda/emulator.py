@@ -13,7 +13,15 @@ import numpy as np
 HERE = Path(__file__).parent
 BUILD = HERE.parents[2] / "build" / "cuda-emulation"  # results, by the hash of all that went in
 
-COMPILE = ["g++", "-std=c++17", "-fPIC", "-fno-strict-aliasing", "-ffp-contract=off", "-fvisibility=hidden", "-w"]
+COMPILE = [
+    "g++",
+    "-std=c++17",
+    "-fPIC",
+    "-fno-strict-aliasing",
+    "-ffp-contract=off",
+    "-fvisibility=hidden",
+    "-w",
+]
 # mode -> how engine.cpp and how kernels are compiled, and how both are linked
 MODES = {
     "quick": (["-O2"], ["-O1"], []),
@@ -50,11 +58,11 @@ class EmulationError(Exception):
 
 
 class Array(ctypes.Structure):
-    _fields_ = [("name", ctypes.c_char_p), ("begin", ctypes.c_void_p), ("bytes", ctypes.c_size_t)]  # noqa: RUF012
+    _fields_ = [("name", ctypes.c_char_p), ("begin", ctypes.c_void_p), ("bytes", ctypes.c_size_t)]
 
 
 class Launch(ctypes.Structure):
-    _fields_ = [  # noqa: RUF012
+    _fields_ = [
         ("grid", ctypes.c_uint * 3),
         ("block", ctypes.c_uint * 3),
         ("shared_bytes", ctypes.c_size_t),
@@ -77,14 +85,16 @@ class Library:
         self._parameters = {name: inside.split(",") for name, inside in kernels.items()}
 
     def launch(self, name, grid, block, shared, arguments, seed):
-        """Run a kernel to its end; an EmulationError if it does what it must not. Returns what was counted."""
+        """Run a kernel; an EmulationError if it does what it must not. Returns what was counted."""
         values, arrays = [], []
         for parameter, argument in zip(self._parameters[name], arguments, strict=True):
             if isinstance(argument, np.ndarray):
                 label = f"argument {name_of(parameter)}".encode()
                 arrays.append(Array(label, argument.ctypes.data, argument.nbytes))
                 argument = argument.ctypes.data
-            values.append(c_type(parameter)(argument.item() if isinstance(argument, np.generic) else argument))
+            values.append(
+                c_type(parameter)(argument.item() if isinstance(argument, np.generic) else argument)
+            )
         message = ctypes.create_string_buffer(1000)
         launch = Launch(
             grid=whole(grid), block=whole(block), shared_bytes=shared, seed=seed,
@@ -148,7 +158,9 @@ def engine(mode):
 def surroundings():
     """All that a build depends on beside its text and options."""
     compiler = subprocess.run(["g++", "--version"], capture_output=True, check=True).stdout
-    return compiler + b"".join(path.read_bytes() for path in (HERE / "engine.cpp", *sorted(HERE.rglob("*.h"))))
+    return compiler + b"".join(
+        path.read_bytes() for path in (HERE / "engine.cpp", *sorted(HERE.rglob("*.h")))
+    )
 
 
 def cached(options, text):

@@ -1,4 +1,4 @@
-"""What `import cupy` finds in tests without a GPU: as much of CuPy 14.2 as minigpt uses, strict where CuPy is.
+"""What `import cupy` finds in tests without a GPU: what minigpt uses of CuPy 14.2, strict where CuPy is.
 
 Arrays are tests/support/device_array.py's. New ones begin as NaN and lie between guards that no kernel may
 touch. RawModule builds its source with g++ and runs it on the CPU; every launch is written down in LAUNCHES.
@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from tests.support.cuda.emulator import EmulationError, Library
-from tests.support.device_array import LAUNCHES, DeviceArray
+from tests.support.device_array import FUNCTIONS, LAUNCHES, DeviceArray
 
 ndarray = DeviceArray
 
@@ -50,9 +50,13 @@ def empty(shape, dtype=float, order="C"):
     return DeviceArray(memory[start : start + n].view(dtype).reshape(shape))
 
 
+FUNCTIONS["empty"] = lambda shape, dtype=float, order="C": empty(shape, dtype)._host  # numpy.empty(like=...)
+
+
 def poison(memory):
     """Tell the address sanitizer, which this process must have been started with, to allow no access."""
-    ctypes.CDLL(None).__asan_poison_memory_region(ctypes.c_void_p(memory.ctypes.data), ctypes.c_size_t(memory.nbytes))
+    where = ctypes.c_void_p(memory.ctypes.data), ctypes.c_size_t(memory.nbytes)
+    getattr(ctypes.CDLL(None), "__asan_poison_memory_region")(*where)
 
 
 def check_guards(array):
@@ -139,7 +143,7 @@ class RawKernel:
 
     def __call__(self, grid, block, args, *, shared_mem=0):
         if not shared_mem <= self.max_dynamic_shared_size_bytes <= MOST_SHARED:
-            raise EmulationError(f"{self._name}: {shared_mem} bytes of shared memory are more than is allowed")
+            raise EmulationError(f"{self._name}: {shared_mem} bytes of shared memory are too many")
         LAUNCHES.append(self._name)
         opened = [opened_argument(argument) for argument in args]
         library = self._module.library(SETTINGS.mode)
@@ -151,7 +155,7 @@ class RawKernel:
 
 
 def opened_argument(argument):
-    """A kernel's argument as the emulator takes it: CuPy passes device arrays and NumPy's scalars by their type."""
+    """A kernel's argument as the emulator takes it: arrays and NumPy's scalars, by their type."""
     if isinstance(argument, DeviceArray):
         return argument._host
     if isinstance(argument, np.generic):

@@ -1,4 +1,4 @@
-"""CUDA C compiled for an H100 by NVIDIA's own compiler, which needs no GPU: it comes in wheels (nvidia-cuda-nvrtc)."""
+"""CUDA C compiled for an H100 by NVIDIA's compiler, which comes in a wheel and needs no GPU."""
 
 import ctypes
 import functools
@@ -31,18 +31,22 @@ def toolkit():
         for library in sorted(root.glob("cu13/lib/libnvrtc.so.13")):
             include = root / "cu13" / "include"
             return ctypes.CDLL(str(library)), [include, include / "cccl"]
-    raise CompileError("nvrtc is not installed: pip install nvidia-cuda-nvrtc nvidia-cuda-runtime nvidia-cuda-crt")
+    raise CompileError(
+        "nvrtc is not installed: pip install nvidia-cuda-nvrtc nvidia-cuda-runtime nvidia-cuda-crt"
+    )
 
 
 def compile_for_h100(source, options):
-    """(the usage of each kernel of a source, its PTX); a CompileError where the compiler has anything to say."""
+    """(each kernel's usage, the PTX) of a source; a CompileError where the compiler has anything to say."""
     nvrtc, includes = toolkit()
     flags = [f"--gpu-architecture={ARCHITECTURE}", "--ptxas-options=-v", "-default-device", *options]
     flags += [f"-I{folder}" for folder in includes]
     program = ctypes.c_void_p()
     nvrtc.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"kernel.cu", 0, None, None)
     try:
-        status = nvrtc.nvrtcCompileProgram(program, len(flags), (ctypes.c_char_p * len(flags))(*map(str.encode, flags)))
+        status = nvrtc.nvrtcCompileProgram(
+            program, len(flags), (ctypes.c_char_p * len(flags))(*map(str.encode, flags))
+        )
         log = text_of(nvrtc.nvrtcGetProgramLogSize, nvrtc.nvrtcGetProgramLog, program)
         if status or re.search(r"\b(warning|error)\b", log):
             raise CompileError(log)

@@ -2,8 +2,8 @@
 
 Each operation adds what its own rounding may cost and passes on what came in, so a bound grows with the
 equation and is never chosen (Higham, "Accuracy and Stability of Numerical Algorithms", section 3.3). A sum of
-n terms may be made in any order: n * U * sum of |terms|. The functions have the errors that NVIDIA promises for
-them in the CUDA C++ programming guide, in units of the last place: an ulp is at most 2 U of the value.
+n terms may be made in any order: n * U * sum of |terms|. The functions have the errors that the CUDA C++
+programming guide promises for them, in units of the last place: an ulp is at most 2 U of the value.
 """
 
 import numpy as np
@@ -101,11 +101,14 @@ def check(name, found, exact, bound):
     shape = exact.shape
     assert found.shape == shape, f"{name}: {shape} expected, {found.shape} found"
     value, error = bound.value.reshape(shape), bound.error.reshape(shape)
-    np.testing.assert_allclose(value, exact, rtol=1e-9, atol=1e-11, err_msg=f"{name}: a bound of something else")
+    np.testing.assert_allclose(
+        value, exact, rtol=1e-9, atol=1e-11, err_msg=f"{name}: a bound of something else"
+    )
     allowed = error + 1e-12 * (1 + abs(exact))
     wrong = ~(abs(found - exact) <= allowed)
     if wrong.any():
         at = tuple(int(i) for i in np.argwhere(wrong)[0])
         raise AssertionError(
-            f"{name}{at} is {found[at]}, expected {exact[at]} within {allowed[at]:.1e}; {wrong.sum()} of {wrong.size} are off"
+            f"{name}{at} is {found[at]}, expected {exact[at]} within {allowed[at]:.1e}; "
+            f"{wrong.sum()} of {wrong.size} are off"
         )
