@@ -25,7 +25,7 @@ def whole_between(name, value, low, high=2**31 - 1):
 def number_between(name, value, low, high, closed=False):
     """value as a float with low <= value < high (<= high if closed), or a ConfigError naming the field."""
     try:
-        no_number = isinstance(value, (bool, str, bytes)) or getattr(value, "dtype", None) == bool
+        no_number = isinstance(value, (bool, str, bytes)) or str(getattr(value, "dtype", "")) == "bool"
         number = None if no_number else float(value)
     except (TypeError, ValueError, OverflowError):
         number = None

@@ -59,7 +59,7 @@ class Dump:
 
 
 def formats_of(words):
-    """"npz,debug-state" as a list."""
+    """ "npz,debug-state" as a list."""
     formats = [word.strip() for word in words.split(",")]
     if unknown := [word for word in formats if word not in FORMATS]:
         raise BadInput(f"--format: expected some of {', '.join(FORMATS)}: found {unknown[0]!r}")

@@ -28,7 +28,6 @@ for name, dtype in TABLES.items():
 rows_of_ids = st.lists(st.integers(0, 16), min_size=1, max_size=10)
 
 
-
 def like(dtype):
     """An array whose number type and device a cache takes over."""
     return np.empty(0, dtype)

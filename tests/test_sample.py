@@ -189,7 +189,7 @@ def test_draws_follow_the_distribution():
 
 
 NUMBERS = {
-    "temperature": (-1, -0.0001, float("nan"), float("inf"), True, np.True_, "1", None, [], 1j, np.array([1.0, 2.0])),
+    "temperature": (-1, -1e-4, float("nan"), float("inf"), True, np.True_, "1", None, [], 1j, np.ones(2)),
     "top_k": (-1, 1.0, float("nan"), True, False, "", "5", [], [5], 2**31),
     "top_p": (0, 0.0, -0.1, 1.1, float("nan"), True, "0.5", [], 1j),
     "top_p_rule": ("best", None, 0, ["smallest"]),

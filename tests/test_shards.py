@@ -349,7 +349,7 @@ def test_a_disk_that_fails_is_named(write, monkeypatch):
         ({"n_vocab": 0}, "n_vocab must be between 1"),
         ({"n_vocab": 1.5}, "n_vocab must be a whole number"),
         ({"n_vocab": "50257"}, "n_vocab must be a whole number"),
-        ({"format": "bin"}, 'format must be "raw" or None: found \'bin\''),
+        ({"format": "bin"}, "format must be \"raw\" or None: found 'bin'"),
     ],
 )
 def test_options_that_are_none_are_refused(write, options, message):

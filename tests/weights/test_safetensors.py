@@ -64,7 +64,7 @@ def test_halves_come_as_float32_unless_another_type_is_asked_for(tmp_path, half)
         assert_is(params, {name: array.astype(expected) for name, array in halves.items()})
     mixed = halves | {"ln_f.bias": np.full(8, 0.1, np.float32)}  # layernorms kept in float32
     assert_is(minigpt.load_weights(folder_with(tmp_path, mixed))[1], mixed)
-    with pytest.raises(minigpt.ConfigError, match="dtype must be one of float32, .*, bfloat16: found 'int8'"):
+    with pytest.raises(minigpt.ConfigError, match=r"dtype must be one of float32, .*, bfloat16: found"):
         minigpt.load_weights(folder, "int8")
 
 

@@ -1,4 +1,4 @@
-"""Causal attention: in tiles that keep no scores where those kernels know the heads, else with scores written out.
+"""Causal attention: in tiles that keep no scores, or, for heads that those do not know, with scores kept.
 
 Reference: minigpt/ops/attention.py.
 """

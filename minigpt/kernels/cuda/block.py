@@ -1,7 +1,7 @@
 """A whole block with what lies between two products made in one launch. Reference: minigpt/model.py.
 
-A bias waits for the next operation, which adds it as it reads: to the residual stream and its layernorm, or to
-GELU. In backward, a layernorm adds the gradient that went past it, and sums up on the way what a bias receives.
+A bias waits for the next operation, which adds it as it reads: the sum with the residual stream, or GELU. In
+backward, a layernorm adds the gradient that went past it, and on the way sums up what biases receive.
 """
 
 from minigpt.kernels.cuda import bias, gelu, layernorm
@@ -42,8 +42,9 @@ def block_backward(ops, dx, tape, *, compute):
     g["mlp.c_fc.weight"], (g["mlp.c_fc.bias"],) = weight_gradient(n_2, dwide, compute), together(finish, 1)
     dn = matmul(dwide, p["mlp.c_fc.weight"].T, compute)  # (B, T, C)
     dx, finish = layernorm.layernorm_backward(dn, middle, p["ln_2.weight"], *stats_2, dx)  # (B, T, C)
-    # a branch was added to the stream as it is: its bias receives the column sums of the stream's gradient there
-    g |= zip(("ln_2.weight", "ln_2.bias", "attn.c_proj.bias", "mlp.c_proj.bias"), together(finish, 4), strict=True)
+    # branches were added to the stream as they are: their biases receive the sums of the gradient there
+    names = "ln_2.weight", "ln_2.bias", "attn.c_proj.bias", "mlp.c_proj.bias"
+    g |= zip(names, together(finish, 4), strict=True)
 
     g["attn.c_proj.weight"] = weight_gradient(mixed, dx, compute)
     dmixed = matmul(dx, p["attn.c_proj.weight"].T, compute)  # (B, T, C)

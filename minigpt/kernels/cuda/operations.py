@@ -159,7 +159,7 @@ def unembedding_backward(dlogits, cache, *, compute):
 
 
 def with_rows_behind(table, count):
-    """The table with what lies behind it in its buffer as further rows, count in all; itself if too little does.
+    """The table with what lies behind it in its buffer, count rows in all; itself if too little does.
 
     Nobody sees the products with those rows: the loss passes over them, and their gradients are 0.
 
@@ -172,7 +172,7 @@ def with_rows_behind(table, count):
 
 
 class Scaled(NamedTuple):
-    """A gradient at the logits, all columns of the buffer, and the number that it is still to be multiplied by."""
+    """A gradient at the logits, in all columns of the buffer, and what it is still to be multiplied by."""
 
     gradient: cupy.ndarray
     times: float
@@ -230,8 +230,8 @@ def bound(compute, dtype):
     """name -> function, for the table: products made in this way, weights in this number type."""
     products = (linear_forward, linear_backward, unembedding_forward, unembedding_backward)
     plain = (
-        embedding_forward, embedding_backward, layernorm_forward, layernorm_backward, gelu_forward, gelu_backward,
-        cross_entropy_forward, cross_entropy_backward, adamw,
+        embedding_forward, embedding_backward, layernorm_forward, layernorm_backward,
+        gelu_forward, gelu_backward, cross_entropy_forward, cross_entropy_backward, adamw,
     )  # fmt: skip
     return {
         **{function.__name__: function for function in plain},

@@ -1,5 +1,4 @@
-"""What of cupy.cuda and cupyx minigpt uses, without a GPU: one device, one stream, all done at once.
-"""
+"""What of cupy.cuda and cupyx minigpt uses, without a GPU: one device, one stream, all done at once."""
 
 from types import ModuleType, SimpleNamespace
 
