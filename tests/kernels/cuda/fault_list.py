@@ -286,7 +286,7 @@ FAULTS = [
         ("(threadIdx.x < TILE ? lse : delta)", "(threadIdx.x < TILE ? lse : lse)"),
         (
             "if (first_query + PART - 1 < first_row) continue;",
-            "if (first_query + PART - 1 < last_row) continue;",
+            "if (first_query + PART - 1 <= last_row) continue;",
         ),
         ("bool diagonal = first_query < last_row;", "bool diagonal = first_query < first_row;"),
         ("(8 * n + i % 2) > ahead;", "(8 * n + i % 2) >= ahead;"),

@@ -30,18 +30,8 @@ def try_one(fault):
             return False, f"{fault.old!r} stands {text.count(fault.old)} times in {fault.file}"
         (sources / fault.file).write_text(text.replace(fault.old, fault.new))
         test = Path(__file__).with_name(f"test_{fault.noticed_by}.py")
-        command = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-x",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            "-p",
-            "no:xdist",
-            str(test),
-        ]
+        quietly = "-m pytest -x -q -p no:cacheprovider -p no:xdist".split()
+        command = [sys.executable, *quietly, str(test)]
         environment = os.environ | {"MINIGPT_KERNEL_SOURCES": str(sources)}
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     if "CalledProcessError" in done.stdout:

@@ -3,6 +3,7 @@
 python -m tests.kernels.cuda.registers [--save]
 """
 
+import importlib.metadata
 import sys
 from pathlib import Path
 
@@ -122,6 +123,12 @@ def table():
     return sorted(rows, key=lambda row: (row["kernel"], str(row["defines"])))
 
 
+def compiler():
+    """What compiled."""
+    wheel = "nvidia-cuda-nvrtc"
+    return {"architecture": ARCHITECTURE, wheel: importlib.metadata.version(wheel)}
+
+
 def main():
     rows = table()
     print(f"{'kernel':28s} registers spilled  shared  compiled with")
@@ -129,7 +136,7 @@ def main():
         defines = " ".join(f"{name}={value}" for name, value in row["defines"].items())
         print(f"{row['kernel']:28s} {row['registers']:9d} {row['spilled']:7d} {row['shared']:7d}  {defines}")
     if "--save" in sys.argv:
-        print(save_record(RECORDS, "kernel-registers", {"architecture": ARCHITECTURE}, rows))
+        print(save_record(RECORDS, "kernel-registers", compiler(), rows))
 
 
 if __name__ == "__main__":
