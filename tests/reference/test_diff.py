@@ -276,13 +276,13 @@ def test_what_cannot_be_seen_for_lack_of_tensors_is_said():
 
 @pytest.mark.parametrize("mode", ["fp32", "fp16", "bf16"])
 def test_a_fault_that_is_not_said_to_be_hidden_is_seen(mode):
-    """In every layer alone."""
+    """In the first layer alone, and in the last; where it would be beyond a budget, without a search."""
     _, _, verdict = examine(MANY, program(MANY, mode), mode, RUNS)
     hidden = {fault.name: why for fault, why in verdict.unseen}
     names = ("erf-gelu", "erf-gelu-backward", "eps-outside", "no-eps", "eps-1e-6")
     assert len(names) - len(hidden) >= (5 if mode == "fp32" else 2), hidden
     for name in set(names) - set(hidden):
-        for layer in range(MANY.sizes.L):
+        for layer in (0, MANY.sizes.L - 1):
             arrays = program(MANY, mode, table=table_of([(FAULTS[name], (layer,))]))
             rows, _, _ = examine(MANY, arrays, mode, RUNS, causes=False)
             if first_failing(rows) is None:
