@@ -6,6 +6,7 @@ RUN = $(VENV)/bin
 ARGS ?=
 
 .PHONY: train test check mutants tokenizer-proof check-124M fault-table fuzz goldens bench clean
+.PHONY: gpu kernel-faults kernel-sanitizers kernel-registers
 
 train: $(VENV)/.run
 	$(RUN)/minigpt train $(ARGS)
@@ -41,6 +42,18 @@ bench: $(VENV)/.proof  # steps against torch, tokens against tiktoken, writing a
 	$(RUN)/python -m bench.sample $(ARGS)
 	$(RUN)/python -m bench.data $(ARGS)
 
+gpu: $(VENV)/.gpu  # on a machine with a GPU: all that can only be seen there, most valuable first, some 25 minutes
+	$(RUN)/python -m bench.gpu $(ARGS)
+
+kernel-faults: $(VENV)/.test  # plant each fault of the list in the CUDA kernels; their tests must notice
+	$(RUN)/python -m tests.kernels.cuda.faults --save
+
+kernel-sanitizers: $(VENV)/.test  # the kernels' tests under g++'s address and undefined-behaviour sanitizers
+	$(RUN)/python -m tests.kernels.cuda.sanitized --save
+
+kernel-registers: $(VENV)/.test  # what each kernel takes of an H100's registers, by NVIDIA's compiler
+	$(RUN)/python -m tests.kernels.cuda.registers --save
+
 clean:
 	rm -rf $(VENV) build *.egg-info
 
@@ -54,6 +67,10 @@ $(VENV)/.run: $(VENV)/bin/python pyproject.toml
 
 $(VENV)/.$(EXTRAS): $(VENV)/bin/python pyproject.toml
 	$(RUN)/pip install --quiet -e '.[$(EXTRAS)]'
+	touch $@
+
+$(VENV)/.gpu: $(VENV)/bin/python pyproject.toml
+	$(RUN)/pip install --quiet -e '.[test,oracle,cupy]'
 	touch $@
 
 $(VENV)/.proof: $(VENV)/bin/python pyproject.toml
