@@ -14,6 +14,7 @@ from minigpt.download import Download
 from minigpt.errors import MinigptError, NumericsError
 from minigpt.prepare.options import Data
 from minigpt.recipe import Recipe
+from minigpt.stop import INTERRUPTED
 from minigpt.tokenize import Tokenize
 from minigpt.weights.convert import Convert
 from minigpt.weights.inspect import Inspect
@@ -44,7 +45,6 @@ Command = functools.reduce(
 )
 # --flag alone turns a switch on, and no flag repeats its subcommand's name
 STYLE = (tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
-INTERRUPTED = 130  # what a shell says of a program that Ctrl-C ended
 READER_GONE = 141  # what a shell says of a program that wrote to a closed pipe
 
 

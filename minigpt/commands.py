@@ -22,7 +22,7 @@ class Sample:
     weights: str
     """A run's step_... folder, or any file or folder of weights that minigpt reads."""
     prompt: str = ""
-    """The text to continue. Empty: the beginning of a document."""
+    """The text to continue, read as it is. Empty: the beginning of a document, <|endoftext|>."""
     max_new_tokens: int = 100
     """Tokens to write, at least 1; a text that the model ends has fewer."""
     temperature: float = 0.7

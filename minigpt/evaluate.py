@@ -7,7 +7,7 @@ import numpy as np
 
 from minigpt.data import ordered_windows
 from minigpt.errors import DataError
-from minigpt.model import block_forward, within
+from minigpt.model import within
 from minigpt.ops.cross_entropy import IGNORED
 
 
@@ -85,5 +85,5 @@ def last_states(model, tokens):
     tokens, _ = ops.upload((tokens, tokens))
     x = ops.embedding_forward(tokens, params["wte.weight"], params["wpe.weight"])[0]  # (B, T, C)
     for layer in range(config.n_layer):
-        x = block_forward(ops, within(params, f"h.{layer}."), x, config.n_head)[0]  # (B, T, C)
+        x = ops.block_forward(ops, within(params, f"h.{layer}."), x, config.n_head)[0]  # (B, T, C)
     return ops.layernorm_forward(x, params["ln_f.weight"], params["ln_f.bias"])[0]

@@ -13,10 +13,12 @@ from minigpt.config import whole_between
 from minigpt.corpus import first_ids, named_tokenizer, read_text, tokenize
 from minigpt.errors import ConfigError, DataError, NumericsError
 from minigpt.evaluate import evaluate
+from minigpt.flags import flag_of, refuse_empty
 from minigpt.model_files import load_model
 from minigpt.questions import read_questions, refuse_overwriting, write_bin
+from minigpt.screen import open_screen, say, tell
 from minigpt.shards import TokenShards
-from minigpt.sources import are_shards, files_of
+from minigpt.sources import are_shards, files_of, is_validation
 
 
 def score(command):
@@ -37,11 +39,7 @@ def score(command):
 
 def check_flags(command):
     """A ConfigError for flags that are missing, empty, out of range, or not about what is asked for."""
-    for name in ("weights", "data", "hellaswag", "write_bin", "tokenizer"):
-        if getattr(command, name) == "":
-            raise ConfigError(
-                f"{flag_of(name)}: expected a path, found none; is a variable of the shell empty?"
-            )
+    refuse_empty(command, ("weights", "data", "hellaswag", "write_bin", "tokenizer"))
     if (command.data is None) == (command.hellaswag is None):
         raise ConfigError(
             "give one of --data FILES and --hellaswag FILE: found " + ("both" if command.data else "neither")
@@ -58,8 +56,7 @@ def check_flags(command):
         )
     whole_between("batch_size", command.batch_size, 1)
     whole_between("tokens", command.tokens, 0)
-    if sys.stdout is None:
-        raise DataError("standard output is closed: there is nowhere to write to")
+    open_screen()
 
 
 def refuse_given(command, names, why):
@@ -68,11 +65,6 @@ def refuse_given(command, names, why):
     given = [name for name in names if getattr(command, name) != getattr(default, name)]
     if given:
         raise ConfigError(f"{' and '.join(map(flag_of, given))}: {why}; leave it out")
-
-
-def flag_of(name):
-    """A flag as it is typed."""
-    return "--" + name.replace("_", "-")
 
 
 def progress_bar(total, unit):
@@ -87,7 +79,8 @@ def score_data(command, model):
     """Print nats a token, perplexity and bits a byte of the first tokens of some data."""
     n_ctx = model.config.n_ctx
     context = n_ctx if command.context is None else whole_between("context", command.context, 1, n_ctx)
-    ids, n_all = ids_of(command, model.tokenizer)
+    paths = scored_files(files_of(command.data))
+    ids, n_all = ids_of(command, paths, model.tokenizer)
     if len(ids) < 2:
         raise DataError(f"data: {command.data}: expected 2 tokens or more to score, found {len(ids)}")
     windows = -(-(len(ids) - 1) // context)
@@ -96,6 +89,7 @@ def score_data(command, model):
     refuse_nan(result.nats_per_token)
     record = {
         "data": command.data,
+        "files": list(map(str, paths)),
         "tokens": result.n_tokens,
         "of_tokens": n_all,
         "ids_sha256": sha256_of(ids),
@@ -106,7 +100,7 @@ def score_data(command, model):
         "perplexity": perplexity(result.nats_per_token),
         "bits_per_byte": result.bits_per_byte,
     }
-    say(command, record, DATA.format(**record))
+    show(command, record, DATA.format(**record))
 
 
 DATA = (
@@ -116,15 +110,23 @@ DATA = (
 )
 
 
-def ids_of(command, tokenizer):
+def ids_of(command, paths, tokenizer):
     """The ids to score, the first of which is no target, and how many the data has."""
-    paths = files_of(command.data)
     wanted = command.tokens + 1 if command.tokens else None
     if command.data_format or are_shards(paths):
         shards = TokenShards(paths, tokenizer.n_vocab, command.data_format)
         return first_ids(shards, wanted or shards.n_tokens), shards.n_tokens
     ids = tokenize([read_text(path) for path in paths], tokenizer)
     return ids[:wanted], len(ids)
+
+
+def scored_files(paths):
+    """Of shards for training and for validation, those for validation; of one kind, or of texts, all."""
+    validation = [path for path in paths if is_validation(path)] if are_shards(paths) else []
+    if not validation or len(validation) == len(paths):
+        return paths
+    tell(f"{len(validation)} of {len(paths)} shards are for validation by their names: these are scored")
+    return validation
 
 
 def sha256_of(ids):
@@ -155,7 +157,7 @@ def write_questions(command, tokenizer):
         write_bin(command.write_bin, questions)
     if command.weights is None:
         record = {"hellaswag": command.hellaswag, "n": len(questions), "write_bin": command.write_bin}
-        say(command, record, "{hellaswag}: {n:,} questions, written to {write_bin}".format(**record))
+        show(command, record, "{hellaswag}: {n:,} questions, written to {write_bin}".format(**record))
     return questions
 
 
@@ -168,7 +170,7 @@ def score_hellaswag(command, model):
     result = hellaswag.result_of(nats, counts, questions)
     shares = {"acc": result.acc, "acc_norm": result.acc_norm}
     record = {"hellaswag": command.hellaswag} | result._asdict() | shares
-    say(command, record, HELLASWAG.format(**record))
+    show(command, record, HELLASWAG.format(**record))
 
 
 HELLASWAG = (
@@ -177,8 +179,6 @@ HELLASWAG = (
 )
 
 
-def say(command, record, text):
+def show(command, record, text):
     """Print a record as text, or as JSON."""
-    if hasattr(sys.stdout, "reconfigure"):  # é is written as \xe9 where there is no é, as in ASCII
-        sys.stdout.reconfigure(errors="backslashreplace")
-    print(json.dumps(record) if command.json else text, flush=True)
+    say((json.dumps(record) if command.json else text) + "\n")

@@ -22,11 +22,13 @@ def files_of(pattern, option="data"):
         if not paths:
             raise DataError(
                 f"{option}: {pattern} is a folder without shards ({' or '.join(SHARDS)}); "
-                f"to train on text, give a quoted glob, such as '{pattern}/*.txt'"
+                f"for text, give a quoted glob, such as '{pattern}/*.txt'"
             )
         return sorted(paths)
     names = [pattern] if Path(pattern).is_file() else glob.glob(pattern, recursive=True)
     paths = [path for path in sorted(map(Path, names)) if path.is_file() and path.name not in COMPANIONS]
+    if not paths and Path(pattern).exists():
+        raise DataError(f"{option}: {pattern} is a pipe, socket or device; write it to a file first")
     if not paths:
         raise DataError(f"{option}: no file matches {pattern!r}; give a path or a quoted glob of files")
     for path in paths:

@@ -2,6 +2,7 @@
 
 import signal
 
+INTERRUPTED = 130  # exit code: ended by Ctrl-C, as shells say it
 RESUMABLE = 75  # exit code: stopped by a signal, after saving (EX_TEMPFAIL of sysexits.h)
 
 

@@ -2,16 +2,17 @@
 
 import contextlib
 import json
-import os
 import re
 import sys
 
 from minigpt.choice import Choice
 from minigpt.config import whole_between
 from minigpt.errors import ConfigError, DataError
+from minigpt.flags import refuse_empty
+from minigpt.screen import open_screen, say, tell
+from minigpt.stop import INTERRUPTED
 from minigpt.writer import Sample, Writer
 
-INTERRUPTED = 130  # the exit code of a program that Ctrl-C ended
 PROMPT_BYTES = 2**26  # a larger file is no prompt
 
 
@@ -40,6 +41,7 @@ def write_sample(command):
 
 def check(command):
     """Refuse flags that contradict each other or would be ignored, and streams that are closed."""
+    refuse_empty(command, ("weights", "prompt_file", "tokenizer"))
     if sum([bool(command.prompt), bool(command.prompt_file), command.interactive]) > 1:
         raise ConfigError("give one of --prompt, --prompt-file and --interactive: found several")
     if command.lines and not command.prompt_file:
@@ -54,12 +56,9 @@ def check(command):
     whole_between("max_new_tokens", command.max_new_tokens, 1)
     whole_between("num_samples", command.num_samples, 1)
     whole_between("seed", command.seed, 0, 2**63)
-    if sys.stdout is None:
-        raise DataError("standard output is closed: there is nowhere to write to")
     if (command.interactive or command.prompt_file == "-") and sys.stdin is None:
         raise DataError("standard input is closed: expected prompts from it")
-    if hasattr(sys.stdout, "reconfigure"):  # é is written as \xe9 where there is no é, as in ASCII
-        sys.stdout.reconfigure(errors="backslashreplace")
+    open_screen()
 
 
 def prompts_of(command):
@@ -103,11 +102,12 @@ def write_all(writer, samples, count):
 
 def write_one(writer, sample):
     """Print a prompt and what follows, token by token; the line is ended even if Ctrl-C ends the text."""
-    say(sample.prompt)
+    stream = writer.continued(sample)
+    say(next(stream)[0])
     if writer.show_probs:
         say("\n")
     try:
-        for text, drawn in writer.continued(sample):
+        for text, drawn in stream:
             if not writer.show_probs:
                 say(text)
             elif drawn:
@@ -152,38 +152,25 @@ def converse(writer, seed):
         import readline  # noqa: F401
 
     tell("A line is continued; an empty line goes on; Ctrl-C stops a text; Ctrl-D ends.")
-    written = ""
+    ids = ()
     while True:
         try:
             line = input("> ")
         except EOFError:
             say("\n")
             return
+        except KeyboardInterrupt:
+            if not sys.stdin.isatty():
+                raise
+            say("\n")  # the line is dropped, as a shell does
+            continue
         except UnicodeDecodeError as reason:
             found = f"expected {reason.encoding}, found byte 0x{reason.object[reason.start]:02x}"
             raise DataError(f"standard input: {found}; set PYTHONIOENCODING=utf-8") from None
-        sample = Sample(as_text(line) or written, seed)
+        sample = Sample(as_text(line), seed, before=() if line else ids)
         with contextlib.suppress(KeyboardInterrupt):  # this text is long enough; the next line may come
             write_one(writer, sample)
-        written, seed = sample.prompt + writer.text(sample), seed + 1
-
-
-def say(text):
-    """Write to standard output, at once."""
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as reason:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tries again at its end
-        raise DataError(f"standard output: cannot be written to: {reason.strerror}") from None
-
-
-def tell(line):
-    """A line for the person at the terminal."""
-    if sys.stderr:  # None if it is closed, and then print would take standard output
-        print(line, file=sys.stderr, flush=True)
+        ids, seed = writer.written(sample), seed + 1
 
 
 def report(writer, stopped=""):

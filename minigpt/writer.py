@@ -22,10 +22,13 @@ class Token(NamedTuple):
 
 
 class Sample:
-    """A prompt and what has been drawn after it so far: Tokens, <|endoftext|> too if it came."""
+    """A prompt and what has been drawn after it so far: Tokens, <|endoftext|> too if it came.
 
-    def __init__(self, prompt, seed):
-        self.prompt, self.seed, self.drawn = prompt, seed, []
+    before: the ids of what the prompt goes on from.
+    """
+
+    def __init__(self, prompt, seed, before=()):
+        self.prompt, self.seed, self.before, self.drawn = prompt, seed, tuple(before), []
 
 
 class Writer:
@@ -43,32 +46,46 @@ class Writer:
         self.last = None, None  # the prompt that was read last, and what it is begun with
 
     def continued(self, sample):
-        """Draw tokens into sample; yield (text, Token) for each, with "" while a character is not whole."""
-        eot, characters = self.tokenizer.eot, codecs.getincrementaldecoder("utf-8")("replace")
-        options = (self.max_new_tokens, self.choice, [Dice(sample.seed)], {eot})
+        """Yield (what was there, None), then draw tokens into sample and yield (text, Token) for each.
+
+        A text is "" while a character is not whole.
+        """
+        characters, ids = codecs.getincrementaldecoder("utf-8")("replace"), self.read(sample)
+        options = (self.max_new_tokens, self.choice, [Dice(sample.seed)], {self.tokenizer.eot})
+        yield characters.decode(self.bytes_of(ids)), None
         with self.ops.session():
-            begun = self.begun(sample.prompt)
+            begun = self.begun(ids)
             started = time.perf_counter()
             for (drawn,) in draws(self.decoder, begun, *options):
                 token = Token(drawn.id, self.candidates(drawn) if self.show_probs else None)
                 self.seconds += time.perf_counter() - started
                 self.tokens += 1
                 sample.drawn.append(token)
-                content = b"" if token.id == eot else self.tokenizer.decode_bytes([token.id])
-                yield characters.decode(content), token
+                yield characters.decode(self.bytes_of([token.id])), token
                 started = time.perf_counter()  # not before: a terminal takes its time
         yield characters.decode(b"", final=True), None
 
-    def begun(self, prompt):
-        """The prompt, read by the model; only once for all samples of it."""
-        if self.last[0] != prompt:
-            ids = [self.tokenizer.eot, *self.tokenizer.encode(prompt)]
-            self.last = prompt, begin(self.decoder, [ids], self.slide)
+    def read(self, sample):
+        """The ids that the model reads: what came before, and the prompt; <|endoftext|> if both are empty."""
+        return (*sample.before, *self.tokenizer.encode(sample.prompt)) or (self.tokenizer.eot,)
+
+    def written(self, sample):
+        """What a continuation of the sample reads: ids and not text, for a character may be half there."""
+        return (*self.read(sample), *(one.id for one in sample.drawn))
+
+    def begun(self, ids):
+        """The ids, read by the model; only once for all samples of them."""
+        if self.last[0] != ids:
+            self.last = ids, begin(self.decoder, [ids], self.slide)
         return self.last[1]
 
     def text(self, sample):
         """What has been written after the prompt."""
-        return self.tokenizer.decode([one.id for one in sample.drawn if one.id != self.tokenizer.eot])
+        return self.bytes_of([one.id for one in sample.drawn]).decode("utf-8", "replace")
+
+    def bytes_of(self, ids):
+        """The text that ids stand for; <|endoftext|> stands for none."""
+        return self.tokenizer.decode_bytes([id for id in ids if id != self.tokenizer.eot])
 
     def candidates(self, drawn):
         """The likeliest of what a token was drawn from, and it: (id, text, probability) each."""

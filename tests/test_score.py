@@ -7,6 +7,7 @@ import math
 import os
 import signal
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -86,6 +87,7 @@ def test_the_score_is_that_of_all_tokens_but_the_first(model, evaluate):
     nats = total / (len(ids) - 1)
     assert json.loads(out) == {
         "data": str(folder / "val.bin"),
+        "files": [str(folder / "val.bin")],
         "tokens": len(ids) - 1,
         "of_tokens": len(ids),
         "ids_sha256": hashlib.sha256(ids.tobytes()).hexdigest(),
@@ -132,12 +134,26 @@ def test_ids_of_every_size_have_the_sha256_of_all_their_bytes():
         assert score.sha256_of(ids[:3]) != expected
 
 
+def test_of_shards_for_training_and_for_validation_the_latter_are_scored(model, tmp_path, capsys):
+    for name, first in (("x_train_000000.bin", 3), ("x_val_000000.bin", 90), ("x_val_000001.bin", 150)):
+        (tmp_path / name).write_bytes(shard((first + np.arange(40)) % 256))
+    ask = ["evaluate", "--weights", str(model[0]), "--json", "--data"]
+    assert cli.main([*ask, str(tmp_path)]) == 0
+    out, err = capsys.readouterr()
+    assert [Path(file).name for file in json.loads(out)["files"]] == ["x_val_000000.bin", "x_val_000001.bin"]
+    assert "2 of 3 shards are for validation by their names: these are scored" in err
+    assert cli.main([*ask, str(tmp_path / "x_train_*.bin")]) == 0
+    out, err = capsys.readouterr()
+    assert [Path(file).name for file in json.loads(out)["files"]] == ["x_train_000000.bin"]
+    assert "these are scored" not in err
+
+
 def test_the_default_range_is_llm_cs_protocol(model, tmp_path):
     """20 batches of 64 windows of 1024: so many are scored, and the id before the first is read as well."""
     ids = np.arange(1_400_000) % 256
     (tmp_path / "val.bin").write_bytes(shard(ids))
     command = Evaluate(weights=str(model[0]), data=str(tmp_path / "val.bin"))
-    found, n_all = score.ids_of(command, model[3])
+    found, n_all = score.ids_of(command, [tmp_path / "val.bin"], model[3])
     np.testing.assert_array_equal(found, ids[: 1_310_720 + 1])
     assert n_all == 1_400_000
     assert Recipe().eval_tokens == 1_310_720
