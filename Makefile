@@ -42,7 +42,7 @@ bench: $(VENV)/.proof  # steps against torch, tokens against tiktoken, writing a
 	$(RUN)/python -m bench.sample $(ARGS)
 	$(RUN)/python -m bench.data $(ARGS)
 
-gpu: $(VENV)/.gpu  # on a machine with a GPU: all that can only be seen there, most valuable first, some 25 minutes
+gpu: $(VENV)/.gpu  # on a machine with a GPU: what can only be seen there, most valuable first
 	$(RUN)/python -m bench.gpu $(ARGS)
 
 kernel-faults: $(VENV)/.test  # plant each fault of the list in the CUDA kernels; their tests must notice

@@ -6,6 +6,7 @@ needs CuPy's own.
 
 import math
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 
@@ -64,6 +65,21 @@ def dtype_of(name, dtypes=DTYPES):
 def gpu_name():
     """What the GPU in use is called."""
     return use_gpu().cuda.runtime.getDeviceProperties(0)["name"].decode()
+
+
+class GpuMemory(NamedTuple):
+    """Bytes: held by arrays, within reach of this process at most, on the GPU in all."""
+
+    used: int
+    available: int
+    total: int
+
+
+def gpu_memory():
+    """The memory of the GPU in use, as it is now."""
+    cupy = use_gpu()
+    pool, (free, total) = cupy.get_default_memory_pool(), cupy.cuda.runtime.memGetInfo()
+    return GpuMemory(pool.used_bytes(), free + pool.total_bytes(), total)
 
 
 class Flat(Mapping):

@@ -8,6 +8,7 @@ from minigpt.comm import Alone
 from minigpt.config import OptimizerConfig
 from minigpt.door import checked_batches, dtype_of_params, flat_copy
 from minigpt.errors import ConfigError, NumericsError
+from minigpt.memory import explained
 from minigpt.train import new_state, train_step
 
 
@@ -44,7 +45,8 @@ class Trainer:
         self.config, self.optimizer, self.world = config, OptimizerConfig(**optimizer), world or Alone()
         params = flat_copy(config, params)
         self.device = device or device_of(params.buffer)
-        self.ops = kernels.table(ops, compute_dtype(dtype, params), threads, self.device, tf32)
+        self.dtype = compute_dtype(dtype, params)
+        self.ops = kernels.table(ops, self.dtype, threads, self.device, tf32)
         self.restore(new_state(params))
 
     @property
@@ -55,8 +57,9 @@ class Trainer:
     def restore(self, state):
         """Go on from a state, which is taken to the device."""
         flats = {name: getattr(state, name) for name in ("params", "grads")}
-        placed = {name: flat.like(on_device(flat.buffer, self.device)) for name, flat in flats.items()}
-        placed |= {name: on_device(getattr(state, name), self.device) for name in ("first", "second")}
+        with explained(self.config, self.dtype, self.device):
+            placed = {name: flat.like(on_device(flat.buffer, self.device)) for name, flat in flats.items()}
+            placed |= {name: on_device(getattr(state, name), self.device) for name in ("first", "second")}
         self.state = state._replace(**placed)
 
     def step(self, tokens, targets):
@@ -78,7 +81,7 @@ class Trainer:
     def step_in_parts(self, batches):
         """One optimizer step on several (tokens, targets), averaged; a Report, whatever its verdict."""
         ready = batches if isinstance(batches, Uploaded) else self.upload(batches)
-        with self.ops.session():
+        with self.ops.session(), explained(self.config, self.dtype, self.device, ready):
             self.state, report = train_step(
                 self.config, self.optimizer, self.ops, self.world, self.state, ready
             )

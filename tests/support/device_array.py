@@ -14,6 +14,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from tests.support.device_memory import METER
+
 # name -> the function with CuPy 14.2's signature (cupy.<name>), done by NumPy; tests compare the signatures
 # where CuPy is installed
 FUNCTIONS = {
@@ -53,6 +55,7 @@ class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __init__(self, host):
         self._host = np.asarray(host)
+        METER.count(self._host)
 
     def get(self):
         """The one way back to the host, as in CuPy."""

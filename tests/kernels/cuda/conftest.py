@@ -18,6 +18,21 @@ GPU = bool(os.environ.get("MINIGPT_TEST_GPU"))
 SEEDS = (1, 2)  # one warp runs ahead; all advance together
 
 
+if GPU:  # these are about faults, registers and sanitizers, for which emulation is there
+    collect_ignore = ["test_planted_faults.py", "test_registers.py", "test_sanitizers.py"]
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "emulation: looks at what only the stand-in for CuPy shows")
+
+
+def pytest_collection_modifyitems(config, items):
+    """On a GPU, leave out what is about the emulation."""
+    if GPU:
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("emulation")])
+        items[:] = [item for item in items if not item.get_closest_marker("emulation")]
+
+
 class Bench:
     """For a test: arrays to and from the device, the kernels' modules, functions run in all orders."""
 

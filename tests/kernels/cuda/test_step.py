@@ -131,6 +131,7 @@ def launches(bench, n_layer, mode="bf16"):
     return forward, backward, len(LAUNCHES) - forward - backward
 
 
+@pytest.mark.emulation
 def test_launches_a_layer_and_a_step(bench):
     one, two = (launches(bench, n_layer) for n_layer in (1, 2))
     assert two[0] - one[0] <= 12  # a layer forward
@@ -138,6 +139,7 @@ def test_launches_a_layer_and_a_step(bench):
     assert one[2] == two[2] <= 5 + 5  # the loss and its mean over parts; norm, AdamW, weights rounded
 
 
+@pytest.mark.emulation
 def test_a_step_waits_for_two_numbers(bench):
     given = Given(bench, OTHERS)
     WAITS.clear()

@@ -13,7 +13,9 @@ from types import SimpleNamespace
 import numpy as np
 
 from tests.support.cuda.emulator import EmulationError, Library
+from tests.support.cuda.fake_runtime import OutOfMemoryError
 from tests.support.device_array import FUNCTIONS, LAUNCHES, DeviceArray
+from tests.support.device_memory import METER
 
 ndarray = DeviceArray
 
@@ -40,6 +42,8 @@ def settings(**changes):
 def empty(shape, dtype=float, order="C"):
     shape, dtype = (shape,) if isinstance(shape, int) else tuple(shape), np.dtype(dtype)
     n = math.prod(shape) * dtype.itemsize
+    if not METER.room_for(n):
+        raise OutOfMemoryError(f"Out of memory allocating {n:,} bytes (so far: {METER.live:,} bytes).")
     memory = np.frombuffer(SPOILED * (GUARD + n // 2 + 257), np.uint8).copy()
     start = GUARD + -(memory.ctypes.data + GUARD) % 512  # as in CuPy, arrays begin at multiples of 512
     key = id(memory)
@@ -47,6 +51,7 @@ def empty(shape, dtype=float, order="C"):
     if SETTINGS.mode == "sanitized":
         poison(memory[:start])
         poison(memory[start + n :])
+    METER.count(memory, n)
     return DeviceArray(memory[start : start + n].view(dtype).reshape(shape))
 
 
@@ -118,6 +123,13 @@ def asnumpy(a):
 def argsort(a, axis=-1, kind=None):
     LAUNCHES.append("argsort")
     return DeviceArray(np.argsort(a._host, axis=axis, kind="stable"))
+
+
+def get_default_memory_pool():
+    """What arrays hold; blocks that were given back are given back to the device at once."""
+    return SimpleNamespace(
+        used_bytes=lambda: METER.live, total_bytes=lambda: METER.live, free_all_blocks=lambda: None
+    )
 
 
 class RawModule:

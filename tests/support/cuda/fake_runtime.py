@@ -6,6 +6,7 @@ import numpy as np
 
 from tests.support.cuda import fake_cublas
 from tests.support.device_array import WAITS
+from tests.support.device_memory import METER
 
 
 class Stream:
@@ -61,6 +62,7 @@ def modules():
         getDeviceCount=lambda: 1,
         CUDARuntimeError=CUDARuntimeError,
         getDeviceProperties=lambda device: {"name": b"no NVIDIA H100 at all"},
+        memGetInfo=lambda: (METER.limit - METER.live, METER.limit),
     )
     cuda.memory = SimpleNamespace(OutOfMemoryError=OutOfMemoryError)
     cuda.Device, cuda.Event, cuda.Stream = Device, Event, Stream

@@ -1,0 +1,135 @@
+"""How much of a GPU's memory a training step takes, part by part, and what to say when it does not suffice.
+
+Counted from what kernels/cuda keeps (operations.py, block.py, attention.py, gradient.py), at the moment when
+most is held at once: in backward, when the last block's or the one before's is nearly done. What the weights'
+gradients are made of is kept until the next block's are known, so a block's activations are not gone before
+the next one's work has begun.
+
+B batch, T time, C channels, H heads, F = 4C, V vocabulary, L layers, P parameters.
+"""
+
+import contextlib
+import math
+import traceback
+from bisect import bisect_right
+
+from minigpt.arrays import gpu_memory
+from minigpt.model import param_shapes
+
+WIDE = 4  # bytes of a float32, and of a token's id
+TILES = 64  # the head size for which attention keeps no scores; kernels/cuda/attention_forward.py, HEAD
+PAD = 64  # logits have room for a multiple of so many; kernels/cuda/operations.py
+MOST_ROWS = 528  # float32 rows of partial sums in a layernorm's backward; kernels/cuda/layernorm.py, STRIPS
+MOST_STRIPS = 64  # and in GELU's, of 8 positions at least; kernels/cuda/column_sum.py, STRIPS
+OTHERS = 2**28  # bytes that cuBLAS, kernels and blocks that do not fit into gaps may take besides
+MOST = 2**20  # the largest batch that is looked at
+
+
+def step_bytes(config, batch_size, context, dtype="bfloat16", *, attention=None, parts=1):
+    """Bytes at the peak of Trainer.step_in_parts with the CUDA kernels, as part -> bytes; their sum is all.
+
+    attention: "tiles" or "scores", by default what kernels/cuda takes for this head size and dtype.
+    """
+    rows, V = batch_size * context, -(-config.n_vocab // PAD) * PAD
+    stored = 2 if dtype == "bfloat16" else WIDE
+    logits = rows * V * stored
+    layer = layer_bytes(config, batch_size, context, dtype, attention)
+    activations = {f"{config.n_layer} x {name}": config.n_layer * n for name, n in layer.items()}
+    work = work_bytes(config, batch_size, context, dtype, attention)
+    end_of_forward = 2 * rows * config.n_embd * stored + logits  # of a part: the last one's logits are there
+    always = resident_bytes(config, dtype) | {"tokens and targets": parts * 2 * rows * WIDE}
+    if parts > 1 and end_of_forward > work:
+        return always | activations | {"logits": 2 * logits, "work": end_of_forward - logits}
+    return always | activations | {"logits": logits, "work": work}
+
+
+def resident_bytes(config, dtype):
+    """What is there from the first step to the last; the copy of the weights, during a step."""
+    P = sum(math.prod(shape) for shape in param_shapes(config).values())
+    always = {"weights": P * WIDE, "gradients": P * WIDE, "moments": 2 * P * WIDE}
+    return always | ({"weights in bfloat16": 2 * P} if dtype == "bfloat16" else {})
+
+
+def layer_bytes(config, batch_size, context, dtype, attention=None):
+    """What forward keeps of one block: name -> bytes. Names are those of kernels/cuda/block.py."""
+    B, T, C, H = batch_size, context, config.n_embd, config.n_head
+    stored = 2 if dtype == "bfloat16" else WIDE
+    x, stats = B * T * C * stored, 2 * B * T * WIDE  # (B, T, C); mean and rstd
+    if how(config, dtype, attention) == "tiles":
+        scores = {"lse": B * H * T * WIDE}
+    else:
+        scores = {"probs": B * H * T * T * stored}
+    return {
+        "x": x, "n_1": x + stats, "qkv": 3 * x, **scores, "mixed": x,
+        "middle": x, "n_2": x + stats, "wide": 4 * x, "active": 4 * x,
+    }  # fmt: skip
+
+
+def work_bytes(config, batch_size, context, dtype, attention=None):
+    """What is held at the peak besides what forward keeps of the blocks, and the logits."""
+    B, T, C = batch_size, context, config.n_embd
+    x = B * T * C * (2 if dtype == "bfloat16" else WIDE)
+    norm = min(B * T, MOST_ROWS) * 4 * C * WIDE  # a layernorm's partial sums: of dgain, dbias and two more
+    gelu = min(-(-B * T // 8), MOST_STRIPS) * 4 * C * WIDE
+    layer = layer_bytes(config, B, T, dtype, attention)
+    # dx on the way in, dwide, dx between, dmixed, dqkv, dn, and dx on the way out
+    block = (1 + 4 + 1 + 1 + 3 + 1 + 1) * x + 2 * norm + gelu
+    if "probs" in layer:  # while dqkv is put together of its three parts, dy is there by heads, and dprobs
+        block = max(block, (1 + 4 + 1 + 1 + 3 + 1 + 1 + 3) * x + layer["probs"] + norm + gelu)
+    # one block further down, the last block's partial sums are still there; what attention kept of it is not
+    below = 2 * norm + gelu - (sum(layer.values()) - 16 * x)
+    return x + norm + block + max(0, below if config.n_layer > 1 else 0)
+
+
+def how(config, dtype, attention=None):
+    """Whether attention goes in tiles, or by scores that are written out."""
+    fits = dtype == "bfloat16" and config.n_embd // config.n_head == TILES
+    return attention or ("tiles" if fits else "scores")
+
+
+def largest_batch(config, context, dtype, available, **options):
+    """The largest batch size whose step leaves some of the available bytes; 0 if there is none."""
+    sizes = range(1, MOST + 1)
+    return bisect_right(
+        sizes,
+        available - OTHERS,
+        key=lambda B: sum(step_bytes(config, B, context, dtype, **options).values()),
+    )
+
+
+# When it does not suffice ----------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def explained(config, dtype, device, batches=()):
+    """A GPU that has run out of memory inside ends in a MemoryError of one line: what was needed and used."""
+    said = None
+    try:
+        yield
+    except MemoryError as error:
+        if device == "numpy":
+            raise
+        said = line(config, dtype, gpu_memory(), batches)  # while the error's frames hold their arrays
+        traceback.clear_frames(error.__traceback__)
+    if said:
+        raise MemoryError(said)  # out here it does not carry the other, and what that holds, along
+
+
+def line(config, dtype, memory, batches):
+    """Predicted and seen peak, what there is, and the largest batch that fits."""
+    B, T, parts = 1, config.n_ctx, max(1, len(batches))
+    if batches:
+        B, T = batches[0][0].shape
+    predicted = sum(step_bytes(config, B, T, dtype, parts=parts).values())
+    fits = largest_batch(config, T, dtype, memory.available, parts=parts)
+    return (
+        f"a batch of {B} x {T} tokens in {dtype} takes {gigabytes(predicted)} at its peak as predicted; "
+        f"seen: {gigabytes(memory.used)} in use when no more could be had; "
+        f"of {gigabytes(memory.total)} on the GPU {gigabytes(memory.available)} are ours; "
+        + (f"the largest batch that fits is {fits}" if fits else "not even a batch of 1 fits")
+    )
+
+
+def gigabytes(n):
+    """For people."""
+    return f"{n / 1e9:.2f} GB"
