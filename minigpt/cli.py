@@ -14,6 +14,7 @@ from minigpt.download import Download
 from minigpt.errors import MinigptError, NumericsError
 from minigpt.prepare.options import Data
 from minigpt.recipe import Recipe
+from minigpt.screen import printable
 from minigpt.stop import INTERRUPTED
 from minigpt.tokenize import Tokenize
 from minigpt.weights.convert import Convert
@@ -69,5 +70,5 @@ def main(arguments=None):
 
 def fail(error, code):
     """One line on standard error."""
-    print(f"minigpt: {error}", file=sys.stderr)
+    print(f"minigpt: {printable(str(error))}", file=sys.stderr)
     return code

@@ -30,3 +30,8 @@ def tell(line):
     """A line for the person at the terminal."""
     if sys.stderr:  # None if it is closed, and then print would take standard output
         print(line, file=sys.stderr, flush=True)
+
+
+def printable(text):
+    """Text whose characters all show: names in files may hold what a terminal obeys, or has no letter for."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

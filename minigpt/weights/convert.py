@@ -6,7 +6,7 @@ from typing import Literal
 
 from tyro.conf import Positional
 
-from minigpt.errors import DataError
+from minigpt.errors import ConfigError, DataError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +29,9 @@ class Convert:
         from minigpt.weights import load_weights, save_weights
 
         source, target = Path(self.source), Path(self.target)
+        if self.dtype and self.format.startswith("llmc"):
+            kind = "bfloat16" if self.format == "llmc-bf16" else "float32"
+            raise ConfigError(f"--dtype is for safetensors and npz: {self.format} holds {kind}; leave it out")
         config, params = load_weights(source, self.dtype, self.n_head)
         save_weights(target, config, params, self.format)
         carried = carry_tokenizer(source, target) if self.format == "safetensors" else ""

@@ -128,7 +128,7 @@ def converted(where, numbers, dtype):
     Infinities and NaN stay what they are.
     """
     if np.can_cast(numbers.dtype, dtype):
-        return numbers
+        return numbers.astype(dtype, copy=False)
     with np.errstate(over="ignore", invalid="ignore"):
         rounded = numbers.astype(dtype)
     if (lost := np.isfinite(numbers) & ~np.isfinite(rounded)).any():

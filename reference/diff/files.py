@@ -14,6 +14,7 @@ import numpy as np
 from safetensors import SafetensorError, deserialize
 
 from reference.bad_input import BadInput
+from reference.diff.recognise import recognise
 from reference.npy import read_npy, read_npz
 
 DTYPES = {"float64": "<f8", "float32": "<f4", "float16": "<f2", "bfloat16": ml_dtypes.bfloat16}
@@ -50,9 +51,9 @@ def read_file(path, shapes=None):
         raise BadInput(f"{path}: expected one of {', '.join(READERS)}: found {path.suffix or 'no ending'}")
     arrays = READERS[path.suffix](path, shapes)
     floats = {name: array for name, array in arrays.items() if is_float(array)}
-    if arrays and not floats:
-        found = sorted({str(array.dtype) for array in arrays.values()})
-        raise BadInput(f"{path}: expected numbers of a float type: found {', '.join(found)}")
+    for name, array in arrays.items():
+        if name not in floats and (not floats or recognise(name)):
+            raise BadInput(f"{path}: {name}: expected numbers of a float type: found {array.dtype}")
     return floats
 
 
@@ -81,6 +82,8 @@ def read_safetensors(path, shapes):
         raise BadInput(f"{path}: not a whole safetensors file: {reason}") from None
     arrays = {}
     for name, entry in entries:
+        if entry["dtype"] not in SHORT and recognise(name):
+            raise BadInput(f"{path}: {name}: expected numbers of a float type: found {entry['dtype']}")
         if entry["dtype"] in SHORT:
             dtype = DTYPES[SHORT[entry["dtype"]]]
             arrays[name] = np.frombuffer(entry["data"], dtype).reshape(entry["shape"])
@@ -120,10 +123,12 @@ def read_raw(path, content, name, entry):
     dtype = DTYPES.get(SHORT.get(word, word)) if isinstance(word, str) else None
     if dtype is None:
         raise BadInput(f"{path}: {name}: dtype must be one of {', '.join(DTYPES)}: found {word!r}")
-    if not isinstance(shape, list) or not all(is_count(length) for length in [*shape, offset]):
-        raise BadInput(
-            f"{path}: {name}: shape must be a list of whole numbers: found {shape!r} at {offset!r}"
-        )
+    if unknown := sorted(set(entry) - {"dtype", "shape", "offset", "file"}):
+        raise BadInput(f"{path}: {name}: expected dtype, shape, offset, file: found {unknown[0]!r}")
+    if not isinstance(shape, list) or not all(map(is_count, shape)):
+        raise BadInput(f"{path}: {name}: shape must be a list of whole numbers: found {shape!r}")
+    if not is_count(offset):
+        raise BadInput(f"{path}: {name}: offset must be a whole number of bytes: found {offset!r}")
     end = offset + math.prod(shape) * np.dtype(dtype).itemsize
     if end > len(content):
         raise BadInput(

@@ -26,6 +26,7 @@ from reference.diff.causes import first_failing
 from reference.diff.compare import examine
 from reference.diff.dumped import read_inputs
 from reference.diff.faults import Fault, catalogue, table_of
+from reference.diff.files import read_tensors
 from reference.diff.probes import first_seen, looks
 from reference.diff.projection import Projection, Sample, project
 from reference.diff.recognise import recognise
@@ -751,3 +752,15 @@ def test_one_map_may_describe_several_files(ref, tmp_path, capsys):
     (tmp_path / "map.json").write_text(json.dumps(words))
     assert diff(ref, tmp_path, shapes=str(tmp_path / "map.json")) == 0
     assert "equal: all 4 tensors" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("ending", ["npz", "safetensors"])
+def test_a_tensor_of_whole_numbers_is_not_passed_over(tmp_path, ending):
+    arrays = {"ln1": np.ones((2, 2), np.float32), "qkv": np.zeros((2, 6), np.int32)}
+    path = tmp_path / f"mine.{ending}"
+    np.savez(path, **arrays) if ending == "npz" else save_file(arrays, path)
+    with pytest.raises(BadInput, match=r"qkv: expected numbers of a float type: found (int32|I32)"):
+        read_tensors(path)
+    arrays["step"] = arrays.pop("qkv")  # a stranger's name
+    np.savez(path, **arrays) if ending == "npz" else save_file(arrays, path)
+    assert [*read_tensors(path)] == ["ln1"]

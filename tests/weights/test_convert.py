@@ -38,6 +38,26 @@ def test_types_and_heads_are_as_told(tmp_path, capsys):
     assert (np.abs(found - params.buffer) <= 2**-8 * np.abs(params.buffer)).all()
 
 
+@pytest.mark.parametrize("half", ["float16", "bfloat16"])
+@pytest.mark.parametrize("format", minigpt.weights.FORMATS)
+def test_halves_go_into_every_format_that_holds_them(tmp_path, format, half):
+    config, params = minigpt.load_weights(FIXTURES / "openai", dtype=half)
+    if (format, half) == ("npz", "bfloat16"):
+        return  # refused: test_npz.py
+    minigpt.save_weights(tmp_path / "x", config, params, format=format)
+    found_config, found = minigpt.load_weights(tmp_path / "x")
+    expected = params.buffer.astype(np.float32)
+    if format == "llmc-bf16":
+        expected = expected.astype(minigpt.load_weights(FIXTURES / "openai", "bfloat16")[1].buffer.dtype)
+    assert found_config == config
+    assert np.array_equal(found.buffer, expected.astype(np.float32))
+
+
+def test_a_type_is_not_asked_of_formats_that_have_theirs(tmp_path):
+    with pytest.raises(minigpt.ConfigError, match="--dtype is for safetensors and npz: llmc holds float32"):
+        Convert(str(FIXTURES / "openai"), str(tmp_path / "x"), "llmc", "float16").run()
+
+
 def test_a_tokenizer_goes_with_the_folder(tmp_path, capsys):
     source = tmp_path / "openai"
     shutil.copytree(FIXTURES / "openai", source)

@@ -260,7 +260,7 @@ BAD = {
     "a tokenizer too large": (
         with_tokenizer(301), "at most 300 ids, as the model has, found 301: wrong vocabulary",
     ),
-    "debug state cut": (cut(content(debug_state), 2), "too few"),
+    "debug state cut": (cut(content(debug_state), 2), "of another vocabulary, or cut off"),
     "debug state of nothing": (content(header(20240327, 2, 0, 64)), "B=0, T=64"),
     "debug state not finite": (
         content(lambda: debug_state(value=np.nan)), "gradients: 404,240 of 404,240 numbers are not finite",
@@ -322,3 +322,11 @@ def test_a_published_size_is_named(tmp_path, inspect):
     words = {"n_vocab": V, "n_ctx": 1024, "n_embd": 1600, "n_head": 25, "n_layer": 48}
     (tmp_path / "hparams.json").write_text(json.dumps(words))
     assert "GPT-2 1558M (gpt2-xl)" in inspect(tmp_path / "hparams.json")[1]
+
+
+def test_what_a_terminal_obeys_in_a_name_is_escaped(tmp_path, inspect):
+    header = json.dumps({"a\x1b[2J\ud800": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
+    (tmp_path / "x.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    _, out = inspect(tmp_path / "x.safetensors")
+    assert r"a\x1b[2J\ud800" in out
+    assert "\x1b" not in out

@@ -6,6 +6,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from minigpt.errors import MinigptError
+from minigpt.screen import printable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,8 +24,8 @@ class Inspect:
 
         try:
             for line in report(Path(self.file), self.n_head):
-                print(line, flush=True)
+                print(printable(line), flush=True)
         except MinigptError as reason:
-            print(f"verdict: not usable. {reason}")
+            print(printable(f"verdict: not usable. {reason}"))
             return 2
         return 0
