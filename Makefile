@@ -27,6 +27,7 @@ tokenizer-proof: $(VENV)/.proof  # ours is tiktoken's gpt2: every character, eve
 
 check-124M: $(VENV)/.proof  # reference check of a random model with GPT-2's shape: 148 tensors, 6 GB, some minutes
 	$(RUN)/python -m bench.check --save
+	$(RUN)/python -m pytest -q -m slow
 
 fault-table: $(VENV)/.proof  # 58 mistakes planted in four precisions: which does reference diff name?
 	$(RUN)/python -m tests.fault_table

@@ -9,16 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from minigpt.arrays import Flat, on_host
-from minigpt.disk import describe, flush, read_json, write_json
+from minigpt.disk import describe, flush, write_json
 from minigpt.errors import CheckpointError
+from minigpt.promises import checked_record
 from minigpt.tokenizer import TOKENIZER
 from minigpt.train import new_state
 from minigpt.weights import load_weights, read_tensors, save_weights, write_tensors
 
 NAME = re.compile(r"step_(\d{8,})")
-RECORD = {"step": int, "updates": int, "settings": dict, "files": dict}  # what state.json must hold
-KINDS = {int: "a count", dict: "an object"}
-FILES = {"model.safetensors", "config.json", "optimizer.safetensors", TOKENIZER}  # what it vouches for
 MOMENTS = ("first", "second")  # optimizer.safetensors holds "first.wte.weight", "second.wte.weight", ...
 
 
@@ -82,23 +80,6 @@ def is_same(one, other):
         return checked_record(one) == checked_record(other)
     except CheckpointError:
         return False
-
-
-def checked_record(path):
-    """What state.json says, after checking every file that it vouches for."""
-    record = read_json(path / "state.json")
-    for key, kind in RECORD.items():
-        if type(record.get(key)) is not kind or (kind is int and record[key] < 0):
-            raise CheckpointError(
-                f"{path / 'state.json'}: {key} must be {KINDS[kind]}: found {record.get(key)!r}"
-            )
-    if unvouched := FILES - record["files"].keys():
-        raise CheckpointError(f"{path / 'state.json'}: no size and SHA-256 of {', '.join(sorted(unvouched))}")
-    for name, expected in record["files"].items():
-        found = describe(path / name) if (path / name).is_file() else "no such file"
-        if found != expected:
-            raise CheckpointError(f"{path / name} is damaged: expected {expected}, found {found}")
-    return record
 
 
 def packed_moment(path, params, tensors, moment):

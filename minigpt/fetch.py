@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from minigpt.disk import describe, flush
 from minigpt.errors import CheckpointError
+from minigpt.screen import printable
 
 WAITS = (1, 2, 4, 8, 16, 32)  # seconds before another try, as long as no try brings anything new
 TIMEOUT = 30  # seconds without a byte
@@ -45,7 +46,7 @@ class Broken(Exception):
     """A try that failed and may succeed if it is made again."""
 
     def __init__(self, reason, reached=True, wait=0):
-        super().__init__(reason)
+        super().__init__(printable(" ".join(str(reason).split())))  # a server may say anything
         self.reached, self.wait = reached, wait  # was there an answer; seconds that the server asks for
 
 

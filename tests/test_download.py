@@ -394,6 +394,17 @@ def test_a_disk_that_fills_on_the_way_keeps_what_has_come(server, wanted):
     assert ranges(server)[-1] == f"bytes={len(part)}-"
 
 
+def test_an_answer_that_is_no_http_is_one_line(server, wanted):
+    def garbage(handler):
+        handler.wfile.write(b"\0\xff\x1b[2J garbage\r\n")
+        handler.close_connection = True
+
+    server.script = [garbage] * 9
+    with pytest.raises(CheckpointError, match="gave up after") as raised:
+        fetch.fetch(wanted)
+    assert str(raised.value).isprintable()
+
+
 def test_a_folder_in_the_files_place_is_left_alone(server, wanted):
     wanted.path.mkdir()
     with pytest.raises(CheckpointError, match="expected a file or nothing, found a folder; move it away"):

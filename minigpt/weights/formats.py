@@ -23,7 +23,7 @@ class Format(NamedTuple):
 
 OPENAI = Format("OpenAI's checkpoint (a TensorFlow tensor bundle)", openai.open_openai)
 FOLDER = Format("a folder in the layout of the Hugging Face hub", hugging_face.open_hugging_face)
-CHECKPOINT = Format("a checkpoint of minigpt", hugging_face.open_hugging_face)
+CHECKPOINT = Format("a checkpoint of minigpt", hugging_face.open_checkpoint)
 SAFETENSORS = Format("a safetensors file", hugging_face.open_hugging_face)
 INDEX = Format("the index of several safetensors files", hugging_face.open_hugging_face)
 LLMC_MODEL = Format("a model of llm.c", llmc.open_llmc)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from minigpt.disk import read_json, write_json
 from minigpt.ops.layernorm import EPS
+from minigpt.promises import checked_record
 from minigpt.weights.found import Found
 from minigpt.weights.safetensors_files import open_safetensors, write_tensors
 from minigpt.weights.stored import LIST_ROOM, refuse, same
@@ -44,6 +45,12 @@ def open_hugging_face(path):
     words = config_words(beside)
     refuse_lost_head(beside, tensors)
     return Found(path, ours(path, tensors), words, beside)
+
+
+def open_checkpoint(path):
+    """A Found of a run's checkpoint, whose weights are what its state.json says they are."""
+    checked_record(path, (CONFIG, TENSORS))
+    return open_hugging_face(path)
 
 
 def refuse_lost_head(path, tensors):

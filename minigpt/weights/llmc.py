@@ -10,7 +10,7 @@ from minigpt.config import GPTConfig
 from minigpt.errors import CheckpointError, ConfigError
 from minigpt.model import param_shapes
 from minigpt.weights.found import Found
-from minigpt.weights.stored import PIECE, MappedFile, Stored, check_room, converted, refuse
+from minigpt.weights.stored import AGAIN, PIECE, MappedFile, Stored, check_room, converted, refuse
 from minigpt.weights.whole import written_whole
 
 MAGIC = 20240326
@@ -78,7 +78,11 @@ def open_llmc(path):
         tensors[name] = Stored(file, name, dtype, shape[::-1] if turned else shape, offset, None, turned)
         offset += tensors[name].nbytes
         if name == "wte.weight":
-            offset += padding_bytes(config, rows, dtype)
+            behind = padding_bytes(config, rows, dtype)
+            if file.content[offset : offset + behind].any():
+                found = "numbers there: wrong vocabulary"
+                refuse(path, f"0 behind the {config.n_vocab:,} rows of the token table", found, AGAIN)
+            offset += behind
     return Found(path, tensors, {field: getattr(config, field) for field in FIELDS}, path)
 
 
@@ -98,9 +102,9 @@ def read_header(file):
         config = GPTConfig(**dict(zip(FIELDS, sizes, strict=False)))
     except ConfigError as reason:
         raise CheckpointError(f"{file.path}: not the header of a GPT-2: {reason}; it is damaged") from None
-    if sizes[5] < config.n_vocab:
-        expected = f"a padded vocabulary of {padded(config.n_vocab):,}"
-        refuse(file.path, expected, f"{sizes[5]:,}", "fetch it again")
+    if sizes[5] != padded(config.n_vocab):
+        expected = f"a vocabulary of {config.n_vocab:,}, padded to {padded(config.n_vocab):,}"
+        refuse(file.path, expected, f"one padded to {sizes[5]:,}: wrong vocabulary", AGAIN)
     return version, config, sizes[5]
 
 

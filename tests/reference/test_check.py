@@ -4,6 +4,8 @@ import json
 import math
 import re
 import struct
+import subprocess
+import sys
 import types
 from pathlib import Path
 
@@ -641,3 +643,17 @@ def test_a_shape_in_words():
     }.items():
         with pytest.raises(BadInput, match=says):
             shape_of(words)
+
+
+@pytest.mark.slow
+@needs_torch
+def test_a_model_of_124m_in_all_its_tensors():
+    command = [sys.executable, "-m", "reference", "check", "--random", "gpt2", "--json"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    found = json.loads(ran.stdout)
+    assert found["passed"] is True
+    assert {"logits", "loss"} < {tensor["name"] for tensor in found["tensors"]}
+    assert len(found["tensors"]) == 2 + 148
+    assert all({"complex-step", "torch"} <= tensor["errors"].keys() for tensor in found["tensors"][2:])
+    assert found["peak_bytes"] < 24e9

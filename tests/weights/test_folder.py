@@ -9,6 +9,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import minigpt
+from minigpt import checkpoint
+from minigpt.train import new_state
 
 CONFIG = minigpt.GPTConfig(n_layer=2, n_head=2, n_embd=8, n_ctx=6, n_vocab=11)
 
@@ -83,6 +85,18 @@ def test_a_file_cut_off_while_it_is_read_is_refused(tmp_path, monkeypatch):
 def test_a_file_that_opens_and_cannot_be_read_is_one_line():
     with pytest.raises(minigpt.CheckpointError, match="/proc/self/mem: not readable"):
         minigpt.load_weights("/proc/self/mem")
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_a_flipped_bit_in_a_runs_checkpoint_is_found(tmp_path, name):
+    tokenizer = minigpt.Tokenizer.train(["the cat"], 260)
+    path = checkpoint.save(tmp_path, CONFIG, new_state(minigpt.init_params(CONFIG)), {}, tokenizer)
+    assert minigpt.load_weights(path)[0] == CONFIG
+    content = bytearray((path / name).read_bytes())
+    content[-9] ^= 1
+    (path / name).write_bytes(content)
+    with pytest.raises(minigpt.CheckpointError, match=rf"{name} is damaged: expected .* found"):
+        minigpt.load_weights(path)
 
 
 def test_config_json_is_a_hub_gpt2(tmp_path):

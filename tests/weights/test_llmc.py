@@ -187,8 +187,11 @@ def spoil_header(**changes):
         (spoil_header(n_embd=2**31 - 2), "n_embd must be between"),
         (spoil_header(n_head=3), "n_embd must be divisible by n_head"),
         (spoil_header(n_vocab=-1), "n_vocab must be between 1"),
-        (spoil_header(n_vocab=129), "expected a padded vocabulary of 256, found 128"),
-        (spoil_header(padded=2**31 - 1), "too few"),
+        (spoil_header(n_vocab=129), "a vocabulary of 129, padded to 256, found one padded to 128: wrong voc"),
+        (spoil_header(n_vocab=10), "expected 0 behind the 10 rows of the token table, found numbers there"),
+        (spoil_header(n_vocab=1), "expected 0 behind the 1 rows"),
+        (spoil_header(padded=2**31 - 1), "found one padded to 2,147,483,647: wrong vocabulary"),
+        (lambda c: c[:1500] + b"\1" + c[1501:], "expected 0 behind the 11 rows of the token table"),
         (lambda c: c[3::-1] + c[4:], "a model of llm.c with swapped bytes"),
     ],
 )

@@ -3,6 +3,7 @@
 from minigpt.config import PRESETS
 from minigpt.errors import CheckpointError, DataError, MinigptError
 from minigpt.model import param_shapes
+from minigpt.promises import checked_record
 from minigpt.weights.formats import CHECKPOINT
 from minigpt.weights.found import config_of
 from minigpt.weights.inspect.tensors import table
@@ -39,8 +40,6 @@ def model_line(config):
 
 def report_promises(path):
     """Yield what a checkpoint's state.json says, after checking every file that it vouches for."""
-    from minigpt.checkpoint import checked_record
-
     record = checked_record(path)
     yield f"step {record['step']:,}; the SHA-256 of {len(record['files'])} files are as state.json says"
 
