@@ -83,7 +83,8 @@ class OptimizerConfig:
     lr: peak learning rate. betas, eps, weight_decay: AdamW's. decay_all: decay vectors too, not
     matrices alone. clip: largest gradient norm, None for no limit. warmup: steps until lr is reached.
     schedule: its course after that. steps: the whole run's steps, where the schedule ends.
-    final: what it ends at, as a share of lr.
+    final: what it ends at, as a share of lr. spike_guard: standard deviations that loss and gradient norm
+    may leap above their last 128 before a step is refused, 0 for any; see guard.py.
     """
 
     lr: float = 6e-4
@@ -96,6 +97,7 @@ class OptimizerConfig:
     schedule: str = "constant"
     steps: int = 1
     final: float = 0.0
+    spike_guard: float = 0.0
 
     def __post_init__(self):
         self._keep(lr=number_between("lr", self.lr, 0, math.inf))
@@ -112,6 +114,7 @@ class OptimizerConfig:
         self._keep(warmup=whole_between("warmup", self.warmup, 0))
         self._keep(steps=whole_between("steps", self.steps, 1))
         self._keep(final=number_between("final", self.final, 0, 1, closed=True))
+        self._keep(spike_guard=number_between("spike_guard", self.spike_guard, 0, math.inf))
         if self.schedule not in SCHEDULES:
             raise ConfigError(f"schedule must be one of {', '.join(SCHEDULES)}: found {self.schedule!r}")
 

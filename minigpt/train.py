@@ -6,6 +6,7 @@ import numpy as np
 
 from minigpt import guard
 from minigpt.arrays import Flat
+from minigpt.guard import Window
 from minigpt.model import backward, forward
 from minigpt.optim import learning_rate
 
@@ -19,6 +20,7 @@ class State(NamedTuple):
     first: np.ndarray  # AdamW's running mean of the gradient
     second: np.ndarray  # and of its square
     grads: Flat  # room for the next gradient
+    guard: Window = Window()  # what a spike is measured against
 
 
 class Report(NamedTuple):
@@ -45,8 +47,8 @@ def train_step(config, optimizer, ops, world, state, batches):
     norm = ops.global_norm(gradient)  # optim.py
     lr = learning_rate(state.step, optimizer)  # optim.py
     known = float(loss), float(norm)  # here, and nowhere else, a GPU is waited for
-    verdict = world.agree(guard.judge(*known))  # guard.py
-    state = state._replace(step=state.step + 1)
+    verdict = world.agree(guard.judge(state.guard, *known, optimizer.spike_guard))  # guard.py
+    state = state._replace(step=state.step + 1, guard=guard.after(state.guard, verdict, *known))
     if verdict.accepted:
         state = update(ops, optimizer, state, gradient, norm, lr)  # optim.py: AdamW
     return state, Report(*known, lr, verdict)
