@@ -9,7 +9,7 @@ from typing import Annotated
 
 import tyro
 
-from minigpt.commands import Evaluate, Sample
+from minigpt.commands import Evaluate, Replay, Sample
 from minigpt.download import Download
 from minigpt.errors import MinigptError, NumericsError
 from minigpt.prepare.options import Data
@@ -31,6 +31,7 @@ COMMANDS = {
     "train": (Recipe, later("minigpt.run", "run")),
     "sample": (Sample, later("minigpt.write", "write_sample")),
     "evaluate": (Evaluate, later("minigpt.score", "score")),
+    "replay": (Replay, later("minigpt.replay", "replay")),
     "tokenize": (Tokenize, Tokenize.run),
     "data": (Data, later("minigpt.prepare.run", "prepare")),
     "inspect": (Inspect, Inspect.run),

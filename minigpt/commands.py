@@ -1,6 +1,8 @@
-"""The flags of `minigpt sample` and `minigpt evaluate`."""
+"""The flags of `minigpt sample`, `minigpt evaluate` and `minigpt replay`."""
 
 import dataclasses
+
+from tyro.conf import Positional
 
 LLMC_TOKENS = 20 * 64 * 1024  # llm.c's protocol: 20 batches of 64 windows of 1,024
 
@@ -102,5 +104,26 @@ class Evaluate:
     """numpy (this machine's cores), or cupy (an NVIDIA GPU)."""
     threads: int | None = None
     """Threads of the kernels on cores. None: every core."""
+    json: bool = False
+    """Print one JSON object."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Replay:
+    """Run a step that a run rejected again, in float64, and say where its numbers were lost.
+
+    A run that stops because its steps are not finite leaves the last of them in a
+    folder rejected_..., weights and batch with it. Here every single operation of
+    that step is watched: named is the first, forward then backward, whose result
+    is not finite or beyond the range of the number type, with its layer, its place
+    and its line of source, or the parameter that was no number before. Exit code
+    0: a place is named; 1: in float64 nothing is lost; 2: no such folder, or it is
+    damaged.
+    """
+
+    folder: Positional[str]
+    """A run's rejected_... folder."""
+    dtype: str | None = None
+    """Whose range to hold numbers to: float16, bfloat16, float32, float64. None: that of the run."""
     json: bool = False
     """Print one JSON object."""

@@ -47,6 +47,11 @@ class Verdict(NamedTuple):
         """Whether the step is applied."""
         return self.kind <= NEW_LEVEL
 
+    def __str__(self):
+        if self.accepted:
+            return f"accepted: {self.reason}; {PATIENCE} in a row are a new level, the guard begins anew"
+        return f"rejected, no weight has changed: {self.reason}"
+
 
 FINE, NEW_LEVEL, SPIKE, NOT_FINITE = range(4)
 

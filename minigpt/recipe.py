@@ -57,6 +57,9 @@ class Recipe:
     """AdamW's pull of matrices towards 0, a step, times the learning rate."""
     clip: float = 1.0
     """Largest gradient norm; longer gradients are shortened to it."""
+    spike_guard: float = 0.0
+    """Standard deviations: a step whose loss or gradient norm is so far above the last 128 steps' mean is
+    not applied; 6 is a good value. 0: only steps that are not finite are refused."""
     checkpoint_every: int = 300
     """Steps between checkpoints; one is always made at the end."""
     eval_every: int = 200
@@ -162,7 +165,7 @@ def model_config(recipe):
 
 def optimizer_config(recipe):
     """The optimizer's numbers."""
-    fields = ("lr", "weight_decay", "clip", "warmup", "schedule", "steps", "final")
+    fields = ("lr", "weight_decay", "clip", "warmup", "schedule", "steps", "final", "spike_guard")
     return OptimizerConfig(**{name: getattr(recipe, name) for name in fields})
 
 

@@ -4,13 +4,13 @@ import dataclasses
 import time
 from pathlib import Path
 
-from minigpt import checkpoint, kernels
+from minigpt import checkpoint, guard, kernels, rejected
 from minigpt.choice import Choice, Dice
 from minigpt.compressors import bits_per_byte
 from minigpt.corpus import read_corpus
 from minigpt.data import batch
 from minigpt.decode import Decoder
-from minigpt.errors import NumericsError
+from minigpt.errors import MinigptError, NumericsError
 from minigpt.evaluate import evaluate
 from minigpt.flops import flops_per_token, peak_of
 from minigpt.log import Log, clock
@@ -25,7 +25,6 @@ from minigpt.tokenizer import Tokenizer
 from minigpt.trainer import Trainer
 
 QUICK_LOOK = 8_192  # held-out tokens, spread over all, that a validation on the way reads
-REJECTED_IN_A_ROW = 3  # so many steps without a finite gradient are no accident
 SAMPLING = Choice(temperature=0.7, top_k=50)
 
 
@@ -96,7 +95,7 @@ class Run:
         ]
 
     def step(self):
-        """One optimizer step, reported; True if it was applied."""
+        """One optimizer step, reported. Raises NumericsError if it is one too many that is not finite."""
         recipe = self.recipe
         start = time.perf_counter()
         batches = self.ahead.take(self.trainer.state.step)
@@ -108,9 +107,24 @@ class Run:
         step, mfu = self.trainer.state.step, achieved / self.peak
         left = (recipe.steps - step) * seconds
         self.log.step(step, recipe.steps, report, seconds, waited, recipe.tokens_per_step, mfu, left)
-        if not report.verdict.accepted:
-            self.log.say(f"step {step} rejected, no weight has changed: {report.verdict.reason}")
-        return report.verdict.accepted
+        if report.verdict.reason:
+            self.log.say(f"step {step} {report.verdict}")
+        if self.trainer.state.guard.not_finite >= guard.PATIENCE:
+            raise NumericsError(self.given_up(report.verdict))
+
+    def given_up(self, verdict):
+        """Keep the last step for `minigpt replay`, and say what there is to do."""
+        recipe, step = self.recipe, self.trainer.state.step
+        how = {name: getattr(recipe, name) for name in rejected.HOW}
+        try:
+            folder = rejected.keep(recipe.out, self.trainer, self.batches(step - 1), how, verdict.reason)
+            kept = f"minigpt replay {folder} says where the last one's numbers were lost"
+        except (MinigptError, OSError) as reason:
+            kept = f"the last one could not be kept for minigpt replay: {reason}"
+        return (
+            f"{guard.PATIENCE} steps in a row were rejected, nothing was saved since the last checkpoint; "
+            f"{kept}; start anew with --resume never and a lower --lr"
+        )
 
     def validate(self, whole=False):
         """Score the held-out text, or windows spread over it, and report."""
@@ -181,14 +195,9 @@ def run(recipe, terminal=None):
 
 def loop(training, stop):
     """Step until the end or a signal, and look, sample and save when it is time."""
-    recipe, rejected = training.recipe, 0
+    recipe = training.recipe
     while training.trainer.state.step < recipe.steps and not stop.asked:
-        rejected = 0 if training.step() else rejected + 1
-        if rejected == REJECTED_IN_A_ROW:
-            raise NumericsError(
-                f"{rejected} steps in a row were rejected, nothing was saved since the last checkpoint: "
-                f"start anew with --resume never and a lower --lr"
-            )
+        training.step()
         step, last = training.trainer.state.step, training.trainer.state.step == recipe.steps
         if due(step, recipe.sample_every) or (last and recipe.sample_every):
             training.sample()

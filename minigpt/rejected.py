@@ -1,0 +1,108 @@
+"""A step that could not be applied, on disk with all that led to it, for `minigpt replay` to run again."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from minigpt.arrays import Flat, on_host
+from minigpt.config import GPTConfig, OptimizerConfig
+from minigpt.disk import as_path, describe, flush, read_json, write_json
+from minigpt.errors import CheckpointError, MinigptError
+from minigpt.weights import load_weights, read_tensors, save_weights, write_tensors
+
+MANIFEST, BATCHES, MOMENTS = "rejected.json", "batches.safetensors", "optimizer.safetensors"
+FILES = {"model.safetensors", "config.json", MOMENTS, BATCHES}
+HOW = {"ops": str, "device": str, "dtype": str, "tf32": bool}  # how the step was computed
+KINDS = {str: "a text", dict: "an object"}
+COUNTS = ("step", "updates", "parts")
+
+
+class Rejected(NamedTuple):
+    """What train_step was given, and what it said."""
+
+    config: GPTConfig
+    params: Flat
+    optimizer: OptimizerConfig
+    batches: list  # (tokens, targets) of each part
+    step: int  # counted from 1, as the log counts
+    updates: int
+    how: dict  # ops, device, dtype, tf32
+    reason: str
+
+
+def keep(out, trainer, batches, how, reason):
+    """Write out/rejected_%08d and return its path. A rejected step has changed no weight and no moment.
+
+    Weights and moments are as before the step; rejected.json comes last and vouches for the other files.
+    Raises MinigptError and OSError.
+    """
+    state = trainer.state
+    final = Path(out) / f"rejected_{state.step:08d}"
+    folder = final.with_name(f".{final.name}.{os.getpid()}.tmp")
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        save_weights(folder, trainer.config, state.params.like(on_host(state.params.buffer)))
+        moments = {name: state.params.like(on_host(getattr(state, name))) for name in ("first", "second")}
+        tensors = {f"{m}.{name}": array for m, flat in moments.items() for name, array in flat.items()}
+        write_tensors(folder / MOMENTS, tensors)
+        pairs = {f"{name}.{i}": np.asarray(array, np.int64) for i, pair in enumerate(batches)
+                 for name, array in zip(("tokens", "targets"), pair, strict=True)}  # fmt: skip
+        write_tensors(folder / BATCHES, pairs)
+        record = {"step": state.step, "updates": state.updates, "parts": len(batches), "reason": reason}
+        record |= {"how": how, "optimizer": vars(trainer.optimizer)}
+        record["files"] = {path.name: describe(path) for path in sorted(folder.iterdir())}
+        write_json(folder / MANIFEST, record)
+        for path in [*folder.iterdir(), folder]:
+            flush(path)
+        shutil.rmtree(final, ignore_errors=True)  # the same step of an earlier try
+        folder.rename(final)
+        flush(final.parent)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return final
+
+
+def load(path):
+    """A Rejected from its folder, every file checked against its SHA-256. Raises CheckpointError."""
+    path = as_path(path)
+    if not (path / MANIFEST).is_file():
+        raise CheckpointError(f"{path}: expected a folder with {MANIFEST}, as a run leaves it: found none")
+    record = read_json(path / MANIFEST)
+    check(path, record)
+    try:
+        optimizer = OptimizerConfig(**record["optimizer"])
+    except (TypeError, MinigptError) as reason:
+        raise CheckpointError(f"{path / MANIFEST}: optimizer: {reason}") from None
+    config, params = load_weights(path)
+    tensors = read_tensors(path / BATCHES)
+    names = [(f"tokens.{i}", f"targets.{i}") for i in range(record["parts"])]
+    if {name for pair in names for name in pair} != set(tensors):
+        raise CheckpointError(f"{path / BATCHES}: expected {record['parts']} parts, found {sorted(tensors)}")
+    batches = [tuple(tensors[name] for name in pair) for pair in names]
+    return Rejected(
+        config, params, optimizer, batches, record["step"], record["updates"], record["how"], record["reason"]
+    )
+
+
+def check(path, record):
+    """The manifest's own fields, then the files that it vouches for."""
+    manifest, how, files = path / MANIFEST, record.get("how"), record.get("files")
+    for name in COUNTS:
+        if type(record.get(name)) is not int or record[name] < 0:
+            raise CheckpointError(f"{manifest}: {name} must be a count: found {record.get(name)!r:.80}")
+    for name, kind in {"reason": str, "how": dict, "optimizer": dict, "files": dict}.items():
+        if type(record.get(name)) is not kind:
+            found = f"{record.get(name)!r:.80}"
+            raise CheckpointError(f"{manifest}: {name} must be {KINDS[kind]}: found {found}")
+    if {name: type(value) for name, value in how.items()} != HOW:
+        raise CheckpointError(f"{manifest}: how must hold {', '.join(HOW)}: found {json.dumps(how)[:80]}")
+    if set(files) != FILES:
+        raise CheckpointError(f"{manifest}: must vouch for {', '.join(sorted(FILES))}: found {sorted(files)}")
+    for name, expected in files.items():
+        found = describe(path / name) if (path / name).is_file() else "no such file"
+        if found != expected:
+            raise CheckpointError(f"{path / name} is damaged: expected {expected}, found {found}")
