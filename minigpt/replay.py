@@ -1,6 +1,7 @@
 """minigpt replay: run a rejected step again in float64, and say where its numbers are lost first."""
 
 import json
+import warnings
 
 import ml_dtypes
 
@@ -38,7 +39,8 @@ def once_more(rejected):
     try:
         trainer = Trainer(rejected.config, rejected.params, **rejected.how, **vars(rejected.optimizer))
         trainer.state = trainer.state._replace(step=max(0, rejected.step - 1), updates=rejected.updates)
-        report = trainer.step_in_parts(rejected.batches)
+        with warnings.catch_warnings(action="ignore"):  # of overflows, which are what is looked for
+            report = trainer.step_in_parts(rejected.batches)
     except MinigptError as reason:
         return f"cannot be: {reason}"
     return f"loss {report.loss:.6g}, gradient norm {report.norm:.6g}"
@@ -55,13 +57,14 @@ def report(folder, rejected, dtype, limit, trace, cause, again):
     yield ""
     if cause is None:
         yield f"  nothing is lost: in float64 all numbers are finite, and within {dtype}'s range."
-        yield "  What the run lost, it lost to rounding, to a kernel or to the machine: compare with a run"
-        yield "  with --ops reference, or with --dtype float64."
+        if dtype == how["dtype"]:
+            yield "  What the run lost, it lost to rounding, a kernel or the machine: compare with a run"
+            yield "  with --ops reference, or with --dtype float64."
     else:
         yield from causes(dtype, trace, cause)
     yield ""
     yield f"  {'pass':9}{'where':26}{'largest':>12}{'of range':>11}  at"
-    for spot in rows(trace, cause):
+    for spot in rows(trace):
         share = abs(spot.found.value) / limit
         yield f"  {spot.stage:9}{spot.name:26}{spot.found.value:12.4g}{share:11.2g}  {place(spot)}"
 
@@ -82,11 +85,13 @@ def causes(dtype, trace, cause):
         yield f"  first result that is not finite in float64: {lost.stage} pass, {lost.name}, {place(lost)}"
 
 
-def rows(trace, cause):
-    """The table's: the largest numbers there are, in the order of the step; the cause's own is among them."""
+def rows(trace):
+    """The table's, in the order of the step: the first that are out of range, else the largest there are."""
     spots = list(trace.largest.values())
-    best = sorted(spots, key=lambda spot: -abs(spot.found.value))[:SHOWN]
-    return [spot for spot in spots if spot in best or spot is cause]
+    if over := [spot for spot in spots if abs(spot.found.value) > trace.limit]:
+        return over[:SHOWN]
+    largest = {id(spot) for spot in sorted(spots, key=lambda spot: -abs(spot.found.value))[:SHOWN]}
+    return [spot for spot in spots if id(spot) in largest]
 
 
 def place(spot):

@@ -211,6 +211,12 @@ def test_a_run_that_diverges_stops_with_exit_code_1_and_saves_nothing_more(data,
     assert max(kept) < rejected[-1]
     assert "minigpt: 3 steps in a row were rejected" in err
     assert printed.count("rejected, no weight has changed") == 3
+    folder = out / f"rejected_{int(rejected[-1]):08d}"
+    assert f"minigpt replay {folder} says where" in err
+    code, printed, _ = finished(minigpt("replay", folder))
+    assert code == 0
+    assert "is beyond float32's range, in the forward pass\n  at h.0." in printed
+    assert re.search(r"run again as it was \(float32, fast, numpy\): loss (nan|inf), gradient norm nan", printed)
 
 
 BAD = {
