@@ -1,15 +1,16 @@
 """The functions that other programs call: checks at the door, the right kernels, then the model."""
 
-from minigpt import kernels, model
-from minigpt.arrays import Flat, device_of
+from minigpt import kernels, model, room
+from minigpt.arrays import Flat, device_of, dtype_of
 from minigpt.config import whole_between
 from minigpt.door import checked_config, checked_params, checked_targets, checked_tokens, dtype_of_params
 from minigpt.model import backward, forward
 
 
 def init_params(config, seed=0, dtype="float32"):
-    """Random parameters of a model: see model.init_params. Raises ConfigError."""
-    return model.init_params(checked_config(config), whole_between("seed", seed, 0, 2**63), dtype)
+    """Random parameters of a model: see model.init_params. Raises ConfigError, also where they cannot fit."""
+    room.check_params(checked_config(config), dtype_of(dtype).itemsize)
+    return model.init_params(config, whole_between("seed", seed, 0, 2**63), dtype)
 
 
 def table_for(config, params, ops="fast", threads=None):

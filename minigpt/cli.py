@@ -17,6 +17,7 @@ from minigpt.recipe import Recipe
 from minigpt.screen import printable
 from minigpt.stop import INTERRUPTED
 from minigpt.tokenize import Tokenize
+from minigpt.usage import parsed
 from minigpt.weights.convert import Convert
 from minigpt.weights.inspect import Inspect
 
@@ -52,7 +53,7 @@ READER_GONE = 141  # what a shell says of a program that wrote to a closed pipe
 
 def main(arguments=None):
     """Run a command; the exit code: 0 done, 1 failed, 2 bad usage or input, 75 stopped and resumable."""
-    command = tyro.cli(Command, prog="minigpt", args=arguments, config=STYLE)
+    command = parsed(Command, arguments, prog="minigpt", config=STYLE)
     carry_out = next(action for flags, action in COMMANDS.values() if flags is type(command))
     try:
         return carry_out(command) or 0

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minigpt import room
+from minigpt.arrays import device_of
 from minigpt.data import ordered_windows
 from minigpt.errors import DataError
 from minigpt.model import within
@@ -33,6 +35,7 @@ def evaluate(model, ids, context, batch_size, every=1, progress=lambda rows: Non
     n_tokens, n_bytes = int((targets != IGNORED).sum()), text_bytes(targets, model.tokenizer)
     if not n_bytes:
         raise DataError(f"nothing to score: {n_tokens} tokens that stand for no text")
+    check_batch(model, min(batch_size, len(tokens)), context)
     nats = np.empty(len(tokens))
     with model.ops.session():
         for start in range(0, len(tokens), batch_size):
@@ -41,6 +44,13 @@ def evaluate(model, ids, context, batch_size, every=1, progress=lambda rows: Non
             progress(len(tokens[batch]))
     total = math.fsum(nats)  # rounded once, in whichever batches the windows came
     return Score(total / n_tokens, total / math.log(2) / n_bytes, n_tokens, n_bytes)
+
+
+def check_batch(model, rows, context):
+    """A ConfigError if so many rows cannot be read at once."""
+    one = model.params["wte.weight"]
+    if device_of(one) == "numpy":
+        room.check_forward(model.config, rows, context, one.itemsize)
 
 
 def text_bytes(targets, tokenizer):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minigpt.evaluate import nats_of_rows
+from minigpt.evaluate import check_batch, nats_of_rows
 from minigpt.ops.cross_entropy import IGNORED
 
 ENDINGS = 4
@@ -53,6 +53,7 @@ def answer(model, questions, batch_size, progress=lambda rows: None):
     counts = np.array([n for _, n in rows])
     nats = np.empty(len(rows))
     longest_first = np.argsort([-len(ids) for ids, _ in rows], kind="stable")
+    check_batch(model, min(batch_size, len(rows)), max(len(ids) for ids, _ in rows) - 1)
     with model.ops.session():
         for start in range(0, len(rows), batch_size):
             batch = longest_first[start : start + batch_size]

@@ -3,7 +3,8 @@
 import dataclasses
 import hashlib
 
-from minigpt import kernels
+from minigpt import kernels, room
+from minigpt.arrays import DTYPES
 from minigpt.config import PRESETS, GPTConfig, OptimizerConfig, whole_between
 from minigpt.data import ORDERS
 from minigpt.errors import ConfigError
@@ -117,6 +118,7 @@ PRESET_RECIPES = {
 FREE = ("out", "checkpoint_every", "sample_every", "sample_tokens", "resume", "threads")
 FREE += ("eval_every", "eval_tokens")
 FREE += ("data", "val_data", "data_format")  # where the tokens are from; settings compares the tokens
+LEAST_VOCAB = 257  # the bytes and <|endoftext|>
 LATER = ("tokenizer", "n_vocab")  # what is left out of these is known when the data is
 
 
@@ -144,6 +146,8 @@ def resolved(recipe):
             f"found {recipe.tokens_per_step}"
         )
     kernels.check_choice(recipe.ops, recipe.dtype, recipe.device, recipe.tf32)
+    if recipe.device == "numpy":
+        check_room(recipe)
     if recipe.order not in ORDERS:
         raise ConfigError(f"order must be {' or '.join(ORDERS)}: found {recipe.order!r}")
     if recipe.data_format not in (None, "raw"):
@@ -151,6 +155,13 @@ def resolved(recipe):
     if recipe.data_format and not recipe.data:
         raise ConfigError("data_format says what is in --data, which is missing: name the shards")
     return recipe
+
+
+def check_room(recipe):
+    """A ConfigError if a step cannot fit into memory; a vocabulary not known yet counts as the least."""
+    config = model_config(dataclasses.replace(recipe, n_vocab=recipe.n_vocab or LEAST_VOCAB))
+    size = DTYPES[masters(recipe)]().itemsize
+    room.check_step(config, recipe.batch_size, recipe.context, size, recipe.ops == "reference" or size == 8)
 
 
 def masters(recipe):

@@ -1,0 +1,122 @@
+"""Whether what is asked for can fit into this machine's memory, said before any of it is taken.
+
+Counted is the least that is needed, by what the kernels and the reference both keep: what is refused here
+cannot work. B batch, T time, C channels, H heads, V vocabulary, L layers, P parameters.
+"""
+
+import math
+import resource
+from pathlib import Path
+
+from minigpt.errors import ConfigError
+from minigpt.model import param_shapes
+
+KEPT = 16  # numbers a channel that forward keeps of a block: x, n, qkv (3), mixed, x, n, wide (4), active (4)
+PASSING = 5  # and that are there at once when nothing is kept: x and wide (4)
+MEMORY = Path("/proc/meminfo")
+GROUP = Path("/sys/fs/cgroup")
+
+
+def available_bytes():
+    """What this process can still have, of the machine, its control group, its own limit; inf if unknown."""
+    return min(of_machine(), of_group(), of_limit())
+
+
+def of_machine():
+    """Free or quickly freed, swap included."""
+    try:
+        words = [line.split() for line in MEMORY.read_text().splitlines()]
+        kilobytes = {name.rstrip(":"): int(number) for name, number, *_ in words}
+        return 1024 * (kilobytes["MemAvailable"] + kilobytes.get("SwapFree", 0))
+    except (OSError, ValueError, KeyError):
+        return math.inf
+
+
+def of_group():
+    """Of a container, as Linux's control groups (version 2) say; files in its cache can be dropped."""
+    try:
+        limit, used = (int((GROUP / f"memory.{name}").read_text()) for name in ("max", "current"))
+        words = dict(line.split() for line in (GROUP / "memory.stat").read_text().splitlines())
+        return max(0, limit - used + int(words.get("inactive_file", 0)))
+    except (OSError, ValueError):  # no such file, or no limit: max
+        return math.inf
+
+
+def of_limit():
+    """Of `ulimit -v`: address space, of which a part is used."""
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit == resource.RLIM_INFINITY:
+        return math.inf
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+    except (OSError, ValueError):
+        pages = 0
+    return max(0, limit - pages * resource.getpagesize())
+
+
+def params_bytes(config, size):
+    """The bytes of P numbers."""
+    C = config.n_embd
+    one_block = {name: shape for name, shape in param_shapes(single(config)).items() if name.startswith("h.")}
+    block = sum(map(math.prod, one_block.values()))
+    return size * ((config.n_vocab + config.n_ctx + 2) * C + config.n_layer * block)
+
+
+def single(config):
+    """The same model with one layer: its shapes are known at once, however many layers there are."""
+    return type(config)(1, config.n_head, config.n_embd, config.n_ctx, config.n_vocab)
+
+
+def step_bytes(config, batch_size, context, size, reference):
+    """The least that a training step holds at its peak, part -> bytes."""
+    rows = batch_size * context
+    scores = batch_size * config.n_head * context**2 if reference else 0  # the kernels keep none
+    kept = config.n_layer * (KEPT * rows * config.n_embd + scores)
+    return {
+        "weights, gradients and moments": 4 * params_bytes(config, size),
+        "activations": size * kept,
+        "logits": size * rows * config.n_vocab,
+    }
+
+
+def check_params(config, size):
+    """A ConfigError if a model's parameters alone do not fit."""
+    check(f"a model of {params_bytes(config, 1):,} parameters", params_bytes(config, size), "", SMALLER)
+
+
+def check_step(config, batch_size, context, size, reference):
+    """A ConfigError if a training step cannot fit."""
+    parts = step_bytes(config, batch_size, context, size, reference)
+    available, needed = available_bytes(), sum(parts.values())
+    if needed <= available:
+        return
+    always = parts["weights, gradients and moments"]
+    fits = int(max(0, available - always) // ((needed - always) / batch_size))
+    advice = f"a batch-size of at most {fits}" if fits else SHORTER if always < available else SMALLER
+    shares = ": " + ", ".join(f"{name} {gigabytes(n)}" for name, n in parts.items())
+    check(f"a step of {batch_size} x {context} tokens", needed, shares, advice, available)
+
+
+def check_forward(config, batch_size, context, size):
+    """A ConfigError if a forward pass of which nothing is kept cannot fit."""
+    needed = PASSING * size * batch_size * context * config.n_embd
+    check(f"a batch of {batch_size} x {context} tokens", needed, "", "a smaller batch-size")
+
+
+SHORTER = "a shorter context, or a smaller model"
+SMALLER = "a smaller model: n-layer, n-embd, n-vocab, context"
+
+
+def check(what, needed, shares, advice, available=None):
+    """A ConfigError of one line if more is needed than there is."""
+    available = available_bytes() if available is None else available
+    if needed > available:
+        raise ConfigError(
+            f"{what} needs {gigabytes(needed)} of memory at least{shares}; "
+            f"available are {gigabytes(available)}; use {advice}"
+        )
+
+
+def gigabytes(n):
+    """For people."""
+    return f"{n / 1e9:,.2f} GB"
