@@ -6,6 +6,7 @@ needs CuPy's own.
 
 import math
 from collections.abc import Mapping
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -94,11 +95,12 @@ class Flat(Mapping):
         vectors = [name for name in shapes if len(shapes[name]) != 2]
         self.shapes, self.buffer = dict(shapes), buffer
         self.n_decayed = sum(math.prod(shapes[name]) for name in matrices)
-        start, views = 0, {}
-        for name in matrices + vectors:
-            stop = start + math.prod(shapes[name])
-            views[name], start = buffer[start:stop].reshape(shapes[name]), stop
-        self._views = {name: views[name] for name in shapes}
+        stops = accumulate(math.prod(shapes[name]) for name in matrices + vectors)
+        self.places = {
+            name: slice(start, stop)
+            for name, (start, stop) in zip(matrices + vectors, pairwise([0, *stops]), strict=True)
+        }
+        self._views = {name: buffer[self.places[name]].reshape(shapes[name]) for name in shapes}
 
     @classmethod
     def zeros(cls, shapes, dtype="float32"):

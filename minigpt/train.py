@@ -40,36 +40,45 @@ def train_step(config, optimizer, ops, world, state, batches):
         logits, tape = forward(config, ops, weights, tokens)  # model.py -> ops/
         part, tail = ops.cross_entropy_forward(logits, targets)  # ops/cross_entropy.py
         dlogits = ops.cross_entropy_backward(1 / len(batches), tail)
-        grads = ops.collect(backward(config, ops, dlogits, tape), into=grads, add=i > 0)  # model.py: mirrored
+        gradients = backward(config, ops, dlogits, tape)  # model.py: forward, mirrored
+        if i + 1 == len(batches):
+            gradients = world.sending(gradients, grads)  # comm.py: blocks that are done are on their way
+        grads = ops.collect(gradients, into=grads, add=i > 0)
         loss = loss + part / len(batches)
 
-    loss, gradient = world.mean(loss), world.mean(grads.buffer)  # comm.py: all-reduce
-    norm = ops.global_norm(gradient)  # optim.py
+    loss, gradient = world.mean(loss), world.mean_gradient(grads)  # comm.py: all-reduce
+    norm = world.whole_norm(ops.global_norm(gradient))  # optim.py
     lr = learning_rate(state.step, optimizer)  # optim.py
     known = float(loss), float(norm)  # here, and nowhere else, a GPU is waited for
     verdict = world.agree(guard.judge(state.guard, *known, optimizer.spike_guard))  # guard.py
     state = state._replace(step=state.step + 1, guard=guard.after(state.guard, verdict, *known))
     if verdict.accepted:
-        state = update(ops, optimizer, state, gradient, norm, lr)  # optim.py: AdamW
+        state = update(ops, optimizer, world, state, gradient, norm, lr)  # optim.py: AdamW
     return state, Report(*known, lr, verdict)
 
 
-def update(ops, optimizer, state, gradient, norm, lr):
-    """The state after AdamW has moved every parameter along the clipped gradient."""
+def update(ops, optimizer, world, state, gradient, norm, lr):
+    """The state after AdamW has moved every parameter along the clipped gradient.
+
+    With ZeRO-1 gradient, first and second are this rank's shard, and each rank moves its own.
+    """
+    buffer = state.params.buffer
+    shard = world.shard(buffer.size)
+    n_decayed = buffer.size if optimizer.decay_all else state.params.n_decayed
     params, first, second = ops.adamw(
-        state.params.buffer,
+        buffer[shard],
         gradient,
         state.first,
         state.second,
         step=state.updates + 1,
         scale=ops.clip_scale(norm, optimizer.clip),
-        n_decayed=gradient.size if optimizer.decay_all else state.params.n_decayed,
+        n_decayed=min(max(n_decayed - shard.start, 0), gradient.size),
         lr=lr,
         betas=optimizer.betas,
         eps=optimizer.eps,
         weight_decay=optimizer.weight_decay,
     )
-    params = state.params.like(params)
+    params = state.params.like(world.whole(params, buffer))
     return state._replace(updates=state.updates + 1, params=params, first=first, second=second)
 
 

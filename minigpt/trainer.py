@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import numpy as np
+
 from minigpt import kernels
 from minigpt.arrays import device_of, on_device
 from minigpt.comm import Alone
@@ -55,12 +57,26 @@ class Trainer:
         return self.state.params
 
     def restore(self, state):
-        """Go on from a state, which is taken to the device."""
+        """Go on from a whole state, taken to the device; of its moments, with ZeRO-1, this rank's shard."""
+        if self.world.sharded:
+            shard = self.world.shard(state.first.size)
+            state = state._replace(first=state.first[shard].copy(), second=state.second[shard].copy())
         flats = {name: getattr(state, name) for name in ("params", "grads")}
         with explained(self.config, self.dtype, self.device):
             placed = {name: flat.like(on_device(flat.buffer, self.device)) for name, flat in flats.items()}
             placed |= {name: on_device(getattr(state, name), self.device) for name in ("first", "second")}
         self.state = state._replace(**placed)
+
+    def whole_state(self):
+        """The state with all moments, which with ZeRO-1 are put together: every rank must ask for it."""
+        state = self.state
+        if not self.world.sharded:
+            return state
+        first, second = (
+            self.world.all_gather(moment, np.empty_like(state.params.buffer))
+            for moment in (state.first, state.second)
+        )
+        return state._replace(first=first, second=second)
 
     def step(self, tokens, targets):
         """One optimizer step on one batch; the loss before it, in nats a token.
@@ -80,6 +96,7 @@ class Trainer:
 
     def step_in_parts(self, batches):
         """One optimizer step on several (tokens, targets), averaged; a Report, whatever its verdict."""
+        self.world.at(self.state.step + 1)
         ready = batches if isinstance(batches, Uploaded) else self.upload(batches)
         with self.ops.session(), explained(self.config, self.dtype, self.device, ready):
             self.state, report = train_step(

@@ -1,0 +1,124 @@
+"""A rank's line to the witness: signs of life, where it is, and what ranks tell each other between steps."""
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+from minigpt.errors import CommError
+from minigpt.ranks.witness import BEAT, GATHERING, kill_process
+
+ANSWER = 600.0  # seconds that a rank waits for the others' values: one may be validating, or saving
+
+
+def start_witness(host, port, size):
+    """Start the witness beside this process, listening at host and port (0: any); the port."""
+    try:
+        server = socket.create_server((host, port), backlog=size, reuse_port=False)
+    except OSError as error:
+        raise CommError(f"rank 0 cannot listen at {host or 'this machine'}, port {port}: {error}") from None
+    with server:
+        command = [sys.executable, "-m", "minigpt.ranks.witness", str(server.fileno()), str(size)]
+        # a session of its own: what ends the ranks must not end the one who tells of it
+        subprocess.Popen(
+            command, pass_fds=[server.fileno()], start_new_session=True, stdin=subprocess.DEVNULL
+        )
+        return server.getsockname()[1]
+
+
+class Line:
+    """line.gather(value) asks all ranks; with line.within("all-reduce"): ... says where this one is."""
+
+    def __init__(self, host, port, rank, size):
+        self.size, self.step, self._turn = size, 0, 0
+        self._answers, self._news, self._checks = {}, threading.Condition(), []
+        self._speaking, self._open = threading.Lock(), True
+        self._connection = connected(host, port)
+        self._tell({"hello": rank, "pid": os.getpid(), "host": socket.gethostname()})
+        threading.Thread(target=self._listen, name="line", daemon=True).start()
+        threading.Thread(target=self._beat, name="beat", daemon=True).start()
+
+    def gather(self, value):
+        """Every rank's value, in their order. Raises CommError if they do not come."""
+        self._turn += 1
+        self._tell({"gather": self._turn, "value": value})
+        with self.within("agreement"), self._news:
+            if not self._news.wait_for(lambda: self._turn in self._answers, ANSWER):
+                raise CommError(f"step {self.step}: not every rank has answered within {ANSWER:g} s")
+            return self._answers.pop(self._turn)
+
+    def at(self, step):
+        """From now on this rank is computing a step."""
+        self.step = step
+        self._tell({"at": f"computing step {step}"})
+
+    @contextlib.contextmanager
+    def within(self, exchange):
+        """Be in an exchange until the end of the block."""
+        self._tell({"at": f"in the {exchange} of step {self.step}"})
+        yield
+        self._tell({"at": f"computing step {self.step}, after the {exchange}"})
+
+    def watch(self, check):
+        """Ask check() at every sign of life; what it says is why this rank cannot go on, unless it is ""."""
+        self._checks.append(check)
+
+    def fail(self, reason):
+        """This rank cannot go on: let the others know, and wait to be told to end, as they are."""
+        self._tell({"failed": reason})
+
+    def close(self):
+        """This rank is done."""
+        self._open = False
+        self._tell({"bye": 0})
+        self._connection.close()
+
+    def _tell(self, message):
+        with self._speaking, contextlib.suppress(OSError):  # a witness that is gone is noticed by _listen
+            self._connection.sendall(json.dumps(message).encode() + b"\n")
+
+    def _beat(self):
+        while self._open:
+            time.sleep(BEAT)
+            self._tell({"beat": 0})
+            for reason in filter(None, [check() for check in self._checks]):
+                self.fail(reason)
+
+    def _listen(self):
+        with contextlib.suppress(OSError, ValueError), self._connection.makefile("rb") as lines:
+            for line in lines:
+                message = json.loads(line)
+                if "ended" in message:
+                    end(message["kill"])
+                with self._news:
+                    self._answers[message["gathered"]] = message["values"]
+                    self._news.notify_all()
+        if self._open:
+            print("minigpt: the witness of this run is gone; the same command resumes", file=sys.stderr)
+            end([])
+
+
+def connected(host, port):
+    """A connection to the witness, which may not listen yet. Raises CommError after GATHERING seconds."""
+    until = time.monotonic() + GATHERING
+    while True:
+        try:
+            connection = socket.create_connection((host, port), timeout=5)
+            connection.settimeout(None)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return connection
+        except OSError as error:
+            if time.monotonic() > until:
+                raise CommError(f"no rank 0 at {host}, port {port}, in {GATHERING:g} s: {error}") from None
+            time.sleep(0.1)
+
+
+def end(frozen):
+    """End this process at once, wherever it waits, and those of this machine that are frozen."""
+    for pid in frozen:
+        kill_process(pid)
+    os._exit(1)

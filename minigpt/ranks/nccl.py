@@ -1,0 +1,122 @@
+"""Exchanges between GPUs, by NCCL (CuPy's binding): put in line on a stream of their own, never waited for.
+
+Only the flat buffers and one number, which live as long as the run, are exchanged: CuPy's pool gives a
+temporary's memory away as soon as its own stream is done with it, while NCCL may still read it.
+"""
+
+import contextlib
+
+from minigpt.arrays import use_gpu
+from minigpt.ranks.overlap import Overlapping
+
+TYPES = {"float32": "NCCL_FLOAT32", "float64": "NCCL_FLOAT64"}
+
+
+class NCCLWorld(Overlapping):
+    """One process a GPU, of this or many machines."""
+
+    def __init__(self, place, line, sharded=False):
+        self.rank, self.size, self.local_rank = place.rank, place.size, place.local_rank
+        self.line, self.sharded = line, sharded
+        self.gather, self.at = line.gather, line.at
+        self.cupy = use_gpu(self.local_rank)  # before any other call
+        self.nccl = self.cupy.cuda.nccl
+        unique = self.nccl.get_unique_id().hex() if self.rank == 0 else ""
+        with line.within("meeting of NCCL"):
+            unique = bytes.fromhex(self.gather(unique)[0])
+            self.ranks = self.nccl.NcclCommunicator(self.size, unique, self.rank)
+        self.stream = self.cupy.cuda.Stream(non_blocking=True)
+        self.number = {name: self.cupy.zeros(1, name) for name in TYPES}
+        self.ready, self.done = (self.cupy.cuda.Event(disable_timing=True) for _ in range(2))
+        line.watch(self._check)
+
+    def mean(self, number):
+        """The mean of a number over ranks, by way of a place that stays."""
+        place = self.number[number.dtype.name]
+        place[0] = number
+        return self.all_reduce(place)[0]
+
+    def all_reduce(self, array):
+        """The mean over ranks, in place.
+
+        array (P) -> array (P)
+        """
+        self.start([array])
+        self.finish()
+        return array
+
+    def start(self, arrays):
+        """Put the means of arrays in line, behind what has been launched until now."""
+        with self._exchange():
+            for array in arrays:
+                self.ranks.allReduce(*self._message(array), self.nccl.NCCL_AVG, self.stream.ptr)
+
+    def finish(self):
+        """What is launched from now on waits for what was started; this program does not."""
+        self.done.record(self.stream)
+        self.cupy.cuda.get_current_stream().wait_event(self.done)
+
+    def reduce_scatter(self, array):
+        """This rank's shard of the mean, in its place. Shards may differ in length: one reduction each.
+
+        array (P) -> array (S)
+        """
+        with self._exchange():
+            for root, part in self._parts(array):
+                self.ranks.reduce(*self._message(part), self.nccl.NCCL_AVG, root, self.stream.ptr)
+        self.finish()
+        return array[self.shard(array.size)]
+
+    def all_gather(self, shard, into):
+        """Every rank's shard in its place.
+
+        shard (S), into (P) -> into (P)
+        """
+        own = into[self.shard(into.size)]
+        if own.data.ptr != shard.data.ptr:
+            own[...] = shard
+        with self._exchange():
+            for root, part in self._parts(into):
+                self.ranks.broadcast(*self._message(part), root, self.stream.ptr)
+        self.finish()
+        return into
+
+    def broadcast(self, array):
+        """Rank 0's array.
+
+        array (P) -> array (P)
+        """
+        with self._exchange():
+            self.ranks.broadcast(*self._message(array), 0, self.stream.ptr)
+        self.finish()
+        return array
+
+    @contextlib.contextmanager
+    def _exchange(self):
+        """Calls that NCCL carries out together, after what the computing stream has been given."""
+        self.ready.record(self.cupy.cuda.get_current_stream())
+        self.stream.wait_event(self.ready)
+        self.nccl.groupStart()
+        try:
+            yield
+        finally:
+            self.nccl.groupEnd()
+
+    def _parts(self, array):
+        parts = ((rank, array[self.shard_of(rank, array.size)]) for rank in range(self.size))
+        return [(rank, part) for rank, part in parts if part.size]
+
+    def _message(self, array):
+        """From where, to where (in place), how many, and of which type."""
+        return array.data.ptr, array.data.ptr, array.size, getattr(self.nccl, TYPES[array.dtype.name])
+
+    def _check(self):
+        """Asked every second, from another thread: what has failed on the way? "" is nothing."""
+        error = self.ranks.check_async_error()
+        return f"NCCL reports error {error}" if error else ""
+
+    def close(self):
+        """Take leave, after all that is in line."""
+        self.stream.synchronize()
+        self.ranks.destroy()
+        self.line.close()

@@ -1,0 +1,175 @@
+"""A process beside the run to which every rank holds a line: it sees at once when one of them is gone.
+
+    python -m minigpt.ranks.witness SOCKET SIZE    started by rank 0 with a listening socket
+
+MPI and NCCL wait for ever for a rank that is dead. The witness does not: a line that closes without a word,
+or on which nothing comes for PATIENCE seconds, is a dead or frozen rank; it says so, with step and exchange,
+tells the others to end, and ends. No launcher knows of it, so that it can tell even when mpiexec kills all
+ranks that are left. Between times it carries what ranks tell each other before and between steps.
+
+Messages are JSON, one a line.
+From a rank   {"hello": rank, "pid", "host", "size"} | {"at": text} | {"gather": n, "value"} | {"beat": 0}
+              {"bye": 0} | {"failed": text}
+To a rank     {"gathered": n, "values"} | {"ended": text, "kill": [pid]}
+"""
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import time
+
+BEAT = 1.0  # seconds between two signs of life
+PATIENCE = 12.0  # seconds without one after which a rank counts as frozen
+GATHERING = 180.0  # seconds until all ranks must have come, from the first
+PARTING = 8.0  # seconds that ranks have to end after they were told to
+
+
+class Rank:
+    """A rank as the witness sees it."""
+
+    number = pid = host = None  # until it has said hello
+    state = "here"  # then "left", "gone" or "failed"
+    at = "starting"  # where it says it is, for whoever asks
+
+    def __init__(self, connection):
+        connection.settimeout(BEAT)
+        self.connection, self.unread, self.heard = connection, b"", time.monotonic()
+
+    def messages(self):
+        """What has come; nothing from a line that is closed, or on which a stranger speaks."""
+        try:
+            found = self.connection.recv(1 << 16)
+            *lines, self.unread = (self.unread + found).split(b"\n")
+            messages = [json.loads(line) for line in lines]
+        except (OSError, ValueError):
+            found = b""
+        if not found:
+            self.state = "gone"
+            return []
+        self.heard = time.monotonic()
+        return messages
+
+    def tell(self, message):
+        """Send a message; a line that is closed is found out elsewhere."""
+        with contextlib.suppress(OSError):
+            self.connection.sendall(json.dumps(message).encode() + b"\n")
+
+    def silent(self):
+        """Whether nothing has come for too long."""
+        return self.state == "here" and time.monotonic() - self.heard > PATIENCE
+
+    def __str__(self):
+        return f"rank {self.number} (process {self.pid} on {self.host})"
+
+
+class Witness:
+    """Listens to all ranks until they have left, or one is gone."""
+
+    def __init__(self, server, size):
+        self.server, self.size = server, size
+        self.lines, self.values = [], {}
+        self.began = time.monotonic()
+
+    def watch(self):
+        """The exit code: 0 when every rank has taken leave, 1 when one has not."""
+        while len(self.ranks("left")) < self.size:
+            self.listen(BEAT / 4)
+            if cause := self.cause():
+                return self.end(cause)
+        return 0
+
+    def ranks(self, *states):
+        """The ranks in some states; strangers are none."""
+        return [rank for rank in self.lines if rank.state in states and rank.number is not None]
+
+    def listen(self, seconds):
+        """Take what comes within a time."""
+        lines = {rank.connection: rank for rank in self.lines if rank.state in ("here", "failed")}
+        ready, _, _ = select.select([self.server, *lines], [], [], seconds)
+        for one in ready:
+            if one is self.server:
+                self.lines.append(Rank(self.server.accept()[0]))
+            else:
+                for message in lines[one].messages():
+                    self.hear(lines[one], message)
+
+    def hear(self, rank, message):
+        """Act on a rank's message."""
+        if "hello" in message:
+            rank.number, rank.pid, rank.host = message["hello"], message["pid"], message["host"]
+        elif "bye" in message:
+            rank.state = "left"
+        elif "failed" in message:
+            rank.state, rank.at = "failed", message["failed"]
+        elif "gather" in message:
+            self.gather(rank, message["gather"], message["value"])
+        else:
+            rank.at = message.get("at", rank.at)
+
+    def gather(self, rank, turn, value):
+        """Keep a value until every rank's is there, then tell them all."""
+        values = self.values.setdefault(turn, {})
+        values[rank.number] = value
+        if len(values) == self.size:
+            for each in self.ranks("here"):
+                each.tell({"gathered": turn, "values": [values[number] for number in range(self.size)]})
+            del self.values[turn]
+
+    def cause(self):
+        """Why the run cannot go on, in one line, or nothing."""
+        if failed := self.ranks("failed"):
+            return f"{failed[0]}: {failed[0].at}"
+        if gone := self.ranks("gone"):  # several, if lines closed before the witness came to look
+            names = [*map(str, gone), *(f"rank {number}, not yet here," for number in self.absent())]
+            return f"{' or '.join(names)} was killed or has crashed, {gone[0].at}"
+        if frozen := [rank for rank in self.ranks("here") if rank.silent()]:
+            return f"{frozen[0]} is frozen: nothing heard from it for {PATIENCE:g} s, {frozen[0].at}"
+        if self.absent() and time.monotonic() - self.began > GATHERING:
+            return f"of {self.size} ranks these have not come within {GATHERING:g} s: {self.absent()}"
+        return ""
+
+    def absent(self):
+        """The numbers of ranks that have not said hello."""
+        return sorted(set(range(self.size)) - {rank.number for rank in self.lines})
+
+    def end(self, cause):
+        """Tell every rank, wait until they are gone, and see to those of this machine that do not go."""
+        say(f"minigpt: {cause}; every rank ends now, the same command resumes")
+        frozen = [rank for rank in self.ranks("here") if rank.silent()]
+        for rank in self.ranks("here"):
+            kill = [other.pid for other in frozen if other.host == rank.host]
+            rank.tell({"ended": cause, "kill": kill})
+        until = time.monotonic() + PARTING
+        while time.monotonic() < until and set(self.ranks("here", "failed")) - set(frozen):
+            self.listen(BEAT / 4)
+        for rank in self.ranks("here", "failed"):
+            if rank.host == socket.gethostname():
+                kill_process(rank.pid)
+        return 1
+
+
+def say(line):
+    """A line on standard error, which may be closed."""
+    with contextlib.suppress(OSError):
+        print(line, file=sys.stderr, flush=True)
+
+
+def kill_process(pid):
+    """End a process that may be stopped, or gone."""
+    with contextlib.suppress(OSError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def main():
+    """Watch over the ranks of one run."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # a terminal's Ctrl-C is for the ranks, which then take leave
+    return Witness(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2])).watch()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""The world that a run lives in: alone, or one of the ranks that a launcher has started."""
+
+import contextlib
+import importlib
+import importlib.util
+import socket
+
+from minigpt.comm import Alone
+from minigpt.errors import CommError, MinigptError
+from minigpt.ranks import launchers
+from minigpt.ranks.line import Line, start_witness
+from minigpt.ranks.meeting import meeting_point
+
+WORLDS = {"numpy": ("minigpt.ranks.mpi", "MPIWorld"), "cupy": ("minigpt.ranks.nccl", "NCCLWorld")}
+
+
+class Agreed(SystemExit):
+    """Every rank ends for the same reason, of which rank 0 tells."""
+
+
+@contextlib.contextmanager
+def joined(device, sharded=False):
+    """with joined("numpy") as world: what the ranks do together, to its end or to the first error on any.
+
+    Raises CommError when they cannot meet.
+    """
+    place = launchers.place()
+    if place is None or place.size == 1:
+        world = Alone()
+        world.sharded = sharded
+        yield world
+        return
+    if device == "numpy" and not place.speaks_mpi:
+        raise CommError(
+            f"{place.launcher} starts ranks for GPUs: expected --device cupy; on cores use "
+            f"minigpt train --ranks {place.size}, or mpiexec -n {place.size} minigpt train"
+        )
+    line = Line(*address(place, device), place.rank, place.size)
+    module, name = WORLDS[device]
+    try:
+        world = getattr(importlib.import_module(module), name)(place, line, sharded)
+        yield world
+    except BaseException as error:
+        if not getattr(error, "agreed", False):
+            line.fail(f"{type(error).__name__}: {error}")
+            raise
+        line.close()
+        if place.rank:
+            raise Agreed(1 if isinstance(error, ArithmeticError) else 2) from None
+        raise
+    world.close()
+
+
+def address(place, device):
+    """Where the witness listens: rank 0 starts it, and the others are told, by MPI if it connects them."""
+    by_mpi = place.speaks_mpi and (device == "numpy" or importlib.util.find_spec("mpi4py"))
+    host, port = (socket.gethostname(), 0) if by_mpi else meeting_point()
+    if place.rank == 0:
+        port = start_witness("", port, place.size)
+    if by_mpi:
+        host, port = mpi_of(place).tell(f"{host} {port}").split()
+    return ("127.0.0.1" if place.rank == 0 or host == socket.gethostname() else host), int(port)
+
+
+def mpi_of(place):
+    """ranks/mpi.py, if MPI is there and sees the same ranks as the launcher."""
+    try:
+        mpi = importlib.import_module("minigpt.ranks.mpi")
+    except ImportError as reason:
+        raise CommError(f"{place.launcher}: {reason}; pip install 'minigpt[mpi]'") from None
+    if mpi.MPI.COMM_WORLD.size != place.size:
+        raise CommError(
+            f"{place.launcher} started {place.size} ranks, and MPI sees {mpi.MPI.COMM_WORLD.size}: the "
+            f"launcher and mpi4py must belong to the same MPI (srun: try --mpi=pmi2)"
+        )
+    return mpi
+
+
+def together(world, act, *arguments):
+    """act(*arguments) on every rank; an error on any is everybody's, and names the rank."""
+    result, error = None, None
+    try:
+        result = act(*arguments)
+    except MinigptError as reason:
+        error = reason
+    told = world.gather([type(error).__name__, str(error)] if error else None)
+    first = next((rank for rank, one in enumerate(told) if one), None)
+    if first is None:
+        return result
+    if error is None or world.rank != first:
+        error = CommError(f"rank {first}: {told[first][1]}")
+    error.agreed = True
+    raise error
