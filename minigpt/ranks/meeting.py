@@ -4,6 +4,7 @@ import os
 import re
 
 from minigpt.errors import CommError
+from minigpt.ranks.launchers import number
 
 PORTS = 20_000, 30_000  # from which a Slurm job takes its own, by its number
 
@@ -22,7 +23,7 @@ def meeting_point(environment=os.environ):
         return environment["MASTER_ADDR"], int(port) + taken
     if "SLURM_STEP_NODELIST" in environment:
         first, last = PORTS
-        job = int(environment.get("SLURM_JOB_ID", "0"))
+        job = number(environment, "SLURM_JOB_ID")
         return first_host(environment["SLURM_STEP_NODELIST"]), first + job % (last - first)
     raise CommError("no MASTER_ADDR: expected the address of rank 0's machine, and MASTER_PORT; set both")
 

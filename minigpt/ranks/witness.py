@@ -32,7 +32,7 @@ class Rank:
     """A rank as the witness sees it."""
 
     number = pid = host = None  # until it has said hello
-    state = "here"  # then "left", "gone" or "failed"
+    state = "here"  # then "left", "gone" or "failed"; or "stranger"
     at = "starting"  # where it says it is, for whoever asks
 
     def __init__(self, connection):
@@ -44,8 +44,8 @@ class Rank:
         try:
             found = self.connection.recv(1 << 16)
             *lines, self.unread = (self.unread + found).split(b"\n")
-            messages = [json.loads(line) for line in lines]
-        except (OSError, ValueError):
+            messages = [dict(json.loads(line)) for line in lines]
+        except (OSError, ValueError, TypeError):
             found = b""
         if not found:
             self.state = "gone"
@@ -99,7 +99,9 @@ class Witness:
 
     def hear(self, rank, message):
         """Act on a rank's message."""
-        if "hello" in message:
+        if rank.number is None and not {"hello", "pid", "host"} <= set(message):
+            rank.state = "stranger"
+        elif "hello" in message:
             rank.number, rank.pid, rank.host = message["hello"], message["pid"], message["host"]
         elif "bye" in message:
             rank.state = "left"

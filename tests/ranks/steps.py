@@ -1,4 +1,4 @@
-"""Run as a rank: train a small model on a stream of batches and print what came out, as JSON."""
+"""Run as a rank: train small models on streams of batches; rank 0 prints what came out on each, as JSON."""
 
 import hashlib
 import json
@@ -41,11 +41,13 @@ def train(world, ask):
 
 
 def main():
-    ask = json.loads(sys.argv[1])
-    with joined("numpy", ask["zero"]) as world:
-        told = world.gather(train(world, ask))
+    """Each of the asks in turn."""
+    answers = []
+    for ask in json.loads(sys.argv[1]):
+        with joined("numpy", ask["zero"]) as world:
+            answers.append(world.gather(train(world, ask)))
     if world.rank == 0:
-        print(json.dumps(told))
+        print(json.dumps(answers))
 
 
 if __name__ == "__main__":

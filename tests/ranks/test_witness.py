@@ -1,0 +1,136 @@
+"""The witness, with sockets that play the ranks."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from minigpt.ranks import witness
+
+
+class Player:
+    """A rank's end of a line."""
+
+    def __init__(self, port, number, pid=2**22 + 1, host="elsewhere"):
+        self.socket = socket.create_connection(("127.0.0.1", port))
+        self.socket.settimeout(20)
+        self.lines = self.socket.makefile("rb")
+        if number is not None:
+            self.say(hello=number, pid=pid, host=host)
+
+    def say(self, **message):
+        self.socket.sendall(json.dumps(message).encode() + b"\n")
+
+    def hear(self):
+        return json.loads(self.lines.readline())
+
+
+@pytest.fixture
+def run():
+    """start(size) -> (port, the witness's process, its lines of standard error)."""
+    processes = []
+
+    def start(size):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            command = [sys.executable, "-m", "minigpt.ranks.witness", str(server.fileno()), str(size)]
+            pipe = {"stderr": subprocess.PIPE, "text": True}
+            processes.append(subprocess.Popen(command, pass_fds=[server.fileno()], **pipe))
+            return server.getsockname()[1], processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def test_values_are_told_in_the_order_of_ranks_and_all_take_leave(run):
+    port, process = run(3)
+    players = [Player(port, number) for number in (2, 0, 1)]
+    for turn in (1, 2):
+        for player, value in zip(players, ("c", "a", "b"), strict=True):
+            player.say(gather=turn, value=value * turn)
+        for player in players:
+            assert player.hear() == {"gathered": turn, "values": ["a" * turn, "b" * turn, "c" * turn]}
+    for player in players:
+        player.say(bye=0)
+    assert process.wait(20) == 0
+    assert process.stderr.read() == ""
+
+
+def test_a_line_that_closes_without_a_word_ends_the_others(run):
+    port, process = run(2)
+    one, other = Player(port, 0), Player(port, 1, pid=77)
+    other.say(at="in the all-reduce of step 12")
+    other.say(gather=1, value=0)  # so that it has been heard for sure
+    one.say(gather=1, value=0)
+    assert other.hear()["gathered"] == 1
+    other.socket.shutdown(socket.SHUT_RDWR)
+    told = one.hear()
+    while "ended" not in told:
+        told = one.hear()
+    expected = "rank 1 (process 77 on elsewhere) was killed or has crashed, in the all-reduce of step 12"
+    assert told == {"ended": expected, "kill": []}
+    one.socket.shutdown(socket.SHUT_RDWR)
+    assert process.wait(20) == 1
+    assert process.stderr.read() == f"minigpt: {expected}; every rank ends now, the same command resumes\n"
+
+
+def test_a_rank_that_fails_says_why(run):
+    port, process = run(2)
+    one, other = Player(port, 0), Player(port, 1)
+    one.say(beat=0)
+    other.say(failed="OSError: no space left")
+    assert "rank 1 (process 4194305 on elsewhere): OSError: no space left" in one.hear()["ended"]
+    one.socket.close()
+    one.lines.close()
+    assert process.wait(20) == 1
+
+
+def test_a_frozen_rank_of_this_machine_is_ended_with_the_others(run):
+    port, process = run(2)
+    with subprocess.Popen(["sleep", "60"]) as sleeper:
+        frozen = Player(port, 1, pid=sleeper.pid, host=socket.gethostname())  # who says no more
+        one = Player(port, 0, host=socket.gethostname())
+        until = time.monotonic() + witness.PATIENCE + 10
+        one.socket.settimeout(0.5)
+        told = b""
+        while b"ended" not in told and time.monotonic() < until:
+            one.say(beat=0)
+            try:
+                told += one.socket.recv(1 << 16)
+            except TimeoutError:
+                continue
+        assert f"rank 1 (process {sleeper.pid} on" in told.decode()
+        assert "is frozen" in told.decode()
+        assert json.loads(told)["kill"] == [sleeper.pid], "the other rank of that machine may end it"
+        one.socket.shutdown(socket.SHUT_RDWR)
+        assert process.wait(20) == 1
+        assert sleeper.wait(5) == -signal.SIGKILL
+        frozen.socket.close()
+
+
+def test_strangers_are_not_ranks(run):
+    port, process = run(1)
+    for words in (b"GET / HTTP/1.1\r\n\r\n", b"\xff\n", b"{}\n", b"[]\n", b"3\n", b'{"gather": 1}\n'):
+        stranger = Player(port, None)
+        stranger.socket.sendall(words)
+        stranger.socket.close()
+    player = Player(port, 0)
+    player.say(gather=1, value=1)
+    assert player.hear()["values"] == [1]
+    player.say(bye=0)
+    assert process.wait(20) == 0
+
+
+def test_who_dies_before_all_have_come_is_named_with_those_who_have_not(run):
+    port, process = run(3)
+    Player(port, 1).socket.shutdown(socket.SHUT_RDWR)
+    assert process.wait(20) == 1
+    said = process.stderr.read()
+    assert "rank 1" in said
+    assert "rank 0, not yet here," in said
+    assert "rank 2, not yet here," in said
