@@ -94,13 +94,13 @@ def write(out, taken, keep=3, keep_every=0):
             remove_folder(old)
         refuse_full(final.parent, taken.size)
         record = written(folder, taken)
-        if final.exists():  # of a run that was stopped here; or damaged, or of another run
-            if is_same(final, record):
-                remove_folder(folder)
-                return final
-            set_aside(final, "replaced")
-        folder.rename(final)
-        flush(final.parent)
+        if is_same(final, record):  # of a run that was stopped here
+            remove_folder(folder)
+        else:
+            if final.exists():  # damaged, or of another run
+                set_aside(final, "replaced")
+            folder.rename(final)
+            flush(final.parent)
     except BaseException as error:
         remove_folder(folder)
         if not isinstance(error, OSError):
