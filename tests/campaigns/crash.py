@@ -20,7 +20,7 @@ KEEP = {"keep": 2, "keep_every": 10}
 def campaign(scale=1.0):
     """Death, errors and power cuts; a smaller scale leaves out calls.
 
-    Nothing waits for the disk: what fsync is good for, the model of a disk plays, and what dies is no machine.
+    Nothing waits for the disk: what fsync is good for, the model of a disk plays; what dies is no machine.
     """
     stride = max(1, round(1 / scale))
     with tempfile.TemporaryDirectory() as folder, mock.patch.object(os, "fsync", os.fstat):
