@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import os
-import tempfile
 from pathlib import Path
 from unittest import mock
 
@@ -12,7 +11,7 @@ from minigpt.shelf import checkpoints, newest_sound
 from tests.campaigns import tally
 from tests.support.disk_calls import dies_at, failing_at, recorded
 from tests.support.power_cut import Disk, laid_out
-from tests.support.tiny_runs import is_state_at, save
+from tests.support.tiny_runs import in_memory, is_state_at, save
 
 KEEP = {"keep": 2, "keep_every": 10}
 
@@ -23,7 +22,7 @@ def campaign(scale=1.0):
     Nothing waits for the disk: what fsync is good for, the model of a disk plays; what dies is no machine.
     """
     stride = max(1, round(1 / scale))
-    with tempfile.TemporaryDirectory() as folder, mock.patch.object(os, "fsync", os.fstat):
+    with in_memory() as folder, mock.patch.object(os, "fsync", os.fstat):
         folder = Path(folder)
         return [died(folder / "died", stride), failed(folder / "failed", stride), cut(folder / "cut", stride)]
 

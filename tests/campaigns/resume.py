@@ -1,4 +1,4 @@
-"""Resumed at every step of a run, and killed at random moments: the same losses, the same weights, bit for bit."""
+"""Resumed at every step, and killed at random moments: the same losses, the same weights, bit for bit."""
 
 import io
 import os
@@ -37,7 +37,8 @@ def at_every_step(folder, stride=1):
     expected, last = losses(whole), weights(whole, STEPS)
     starts = range(1, STEPS, stride)
     wrong = sum(not same_end(folder / str(step), whole, step, expected, last) for step in starts)
-    return tally(f"resumed at every step of {STEPS}: losses and SHA-256 of the weights", len(starts), differing=wrong)
+    goal = f"resumed at every step of {STEPS}: losses and SHA-256 of the weights"
+    return tally(goal, len(starts), differing=wrong)
 
 
 def same_end(out, whole, step, expected, last):
@@ -60,8 +61,8 @@ def killed(folder, scale=1.0):
     code = go(recipe(out, steps=steps))
     same = code == 0 and losses(out) == losses(folder / "whole")
     same = same and weights(out, steps) == weights(folder / "whole", steps) and done < steps
-    return tally("kill -9 at random moments: the newest checkpoint, then losses and SHA-256 of the weights", kills,
-                 unreadable=unreadable, differing=int(not same))  # fmt: skip
+    goal = "kill -9 at random moments: all checkpoints, then losses and SHA-256 of the weights"
+    return tally(goal, kills, unreadable=unreadable, differing=int(not same))
 
 
 def lives(out, steps, lives_left, dice):

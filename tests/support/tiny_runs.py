@@ -4,7 +4,9 @@ import functools
 import io
 import json
 import os
+import sys
 import tempfile
+import traceback
 from pathlib import Path
 from unittest import mock
 
@@ -12,7 +14,9 @@ import numpy as np
 
 import minigpt
 from minigpt import checkpoint, run
+from minigpt.promises import checked_record
 from minigpt.recipe import Recipe
+from minigpt.shelf import path_of
 from minigpt.train import new_state
 
 CONFIG = minigpt.GPTConfig(n_layer=1, n_head=1, n_embd=4, n_ctx=4, n_vocab=258)
@@ -72,15 +76,34 @@ def go(recipe, terminal=None):
         return run.run(recipe, terminal or io.StringIO())
 
 
-def forked(action):
-    """The id of a child that does an action and ends with its code, or 1."""
+def in_memory():
+    """A temporary folder that waits for no disk, where there is one: for what makes thousands of files."""
+    return tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
+
+
+def forked(action, said=os.devnull):
+    """The id of a child that does an action and ends with its code; its standard error goes to a file."""
     child = os.fork()
     if not child:
         try:
+            sys.stderr = open(said, "w", buffering=1)
             os._exit(action())
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(1)
     return child
+
+
+def ended(child):
+    """A child's exit code, or -n if signal n ended it."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def same_run(out, whole, step):
+    """Whether two runs had the same losses and norms in all steps, and have the same weights at one."""
+    sums = [checked_record(path_of(o, step))["files"]["model.safetensors"] for o in (out, whole)]
+    return losses(out) == losses(whole) and sums[0] == sums[1]
 
 
 def losses(out):
