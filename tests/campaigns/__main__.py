@@ -30,7 +30,7 @@ NOT_YET = (
 
 def names():
     """The campaigns there are."""
-    return [module.name for module in pkgutil.iter_modules(campaigns.__path__) if module.name[0] != "_"]
+    return [module.name for module in pkgutil.iter_modules(campaigns.__path__) if not module.name.startswith(("_", "test"))]
 
 
 def rows_of(name, scale):
@@ -48,7 +48,7 @@ def table(found, scale):
     lines = [
         "# What was proven, and when",
         "",
-        f"Written by `make faults` on {datetime.date.today().isoformat()}, commit {commit}, scale {scale:g}, on "
+        f"Written by `make faults` on {datetime.date.today()}, commit {commit}, scale {scale:g}, on "
         f"{processor()}, Python {platform.python_version()}.",
         "",
         "| campaign | goal | required | last value | |",
@@ -73,7 +73,7 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m tests.campaigns", description=__doc__)
     parser.add_argument("--scale", type=float, default=1.0, help="share of the trials, 1 for all")
     parser.add_argument("--only", choices=names(), help="one campaign")
-    parser.add_argument("--out", type=Path, help="where the table goes; by default PROOF.md, if all of it is run")
+    parser.add_argument("--out", type=Path, help="where the table goes; PROOF.md if all of it is run")
     options = parser.parse_args(arguments)
     found = []
     for name in [options.only] if options.only else names():

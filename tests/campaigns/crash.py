@@ -7,6 +7,7 @@ from pathlib import Path
 from unittest import mock
 
 from minigpt.errors import CheckpointError
+from minigpt.promises import checked_record
 from minigpt.shelf import checkpoints, newest_sound
 from tests.campaigns import tally
 from tests.support.disk_calls import dies_at, failing_at, recorded
@@ -38,8 +39,13 @@ def shelf(folder):
 
 
 def step_found(folder):
-    """The step that a run would go on from, bit for bit as it was; AssertionError if it had to fall back."""
+    """The step that a run would go on from, bit for bit as it was; AssertionError if it had to fall back.
+
+    Raises CheckpointError if any checkpoint that can be seen is not whole.
+    """
     warnings = []
+    for path in checkpoints(folder):
+        checked_record(path)
     path = newest_sound(folder, warnings.append)
     if warnings:
         raise AssertionError(warnings[0])

@@ -61,7 +61,8 @@ def limited(out, whole, limit, goal, logged=True):
     went_on = len(warned) == (STEPS - FULL_AT) // EVERY + 1 and (not logged or losses(out) == losses(whole))
     again = go(recipe(out, steps=STEPS, checkpoint_every=EVERY))
     good = code == 1 and intact and went_on and again == 0 and same_run(out, whole, STEPS)
-    value = f"exit code {code}, {len(warned)} saves refused, checkpoint before {'' if intact else 'not '}intact"
+    before = "intact" if intact else "damaged"
+    value = f"exit code {code}, {len(warned)} saves refused, checkpoint before {before}"
     return row(goal, good, value)
 
 

@@ -14,9 +14,9 @@ import minigpt.evaluate
 from minigpt import checkpoint, run, trainer
 from minigpt.errors import CheckpointError
 from minigpt.promises import checked_record
-from minigpt.shelf import checkpoints
+from minigpt.shelf import checkpoints, path_of
 from tests.campaigns import Row, tally
-from tests.support.tiny_runs import ended, forked, go, recipe, same_run
+from tests.support.tiny_runs import ended, forked, go, losses, recipe, same_run
 
 STEPS = 12
 PLAN = {"steps": STEPS, "checkpoint_every": 4, "eval_every": 3, "sample_every": 4, "sample_tokens": 4}
@@ -80,7 +80,7 @@ def interrupted(out, place, *numbers):
 def stops(out, whole, place, number):
     """Whether one signal saves and stops the run, and the same command does the rest."""
     code, said = interrupted(out, place, number), out.with_suffix(".err").read_text()
-    return (code, said) == (75, "") and goes_on(out, whole)
+    return (code, said) == (75, "") and is_saved(out) and goes_on(out, whole)
 
 
 def second(out, whole, place, number):
@@ -88,6 +88,12 @@ def second(out, whole, place, number):
     code = interrupted(out, place, number, number)
     ends = (75, -number) if place == "reading the data" else (-number,)  # there, the first one ends it
     return code in ends and goes_on(out, whole)
+
+
+def is_saved(out):
+    """Whether the newest checkpoint is that of the last step that was done."""
+    done = max(losses(out)) if (out / "metrics.jsonl").exists() else 0
+    return not done or path_of(out, done).exists()
 
 
 def goes_on(out, whole):
@@ -118,7 +124,7 @@ def gone(out, whole):
         for _ in range(3):
             pipe.readline()
     code, lines = ended(child), said.read_text().splitlines()
-    good = code == 75 and len(lines) == 1 and "saved: " in lines[0] and goes_on(out, whole)
+    good = code == 75 and len(lines) == 1 and "saved: " in lines[0] and is_saved(out) and goes_on(out, whole)
     goal = "standard output closed: exit code 75, one line, saved, resumed equal"
     return Row(goal, "75", f"exit code {code}, {len(lines)} line", good)
 
