@@ -31,7 +31,8 @@ def test_a_line_is_there_whole_or_not_at_all(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("before", "after"), [(b"", b""), (b"a\nb", b"a\n"), (b"a\nb\n", b"a\nb\n"), (b"torn", b""), (b"\n", b"\n")]
+    ("before", "after"),
+    [(b"", b""), (b"a\nb", b"a\n"), (b"a\nb\n", b"a\nb\n"), (b"torn", b""), (b"\n", b"\n")],
 )
 def test_a_torn_last_line_is_cut_off(tmp_path, before, after):
     (tmp_path / "log").write_bytes(before)
@@ -52,8 +53,8 @@ def test_a_folder_in_a_logs_place_is_warned_of_once(tmp_path, capsys):
     written = Log(tmp_path, io.StringIO())
     for step in (1, 2):
         written.sample(step, "text")
-    said = f"minigpt: {tmp_path / 'samples.txt'}: not written: Is a directory; the run goes on without these lines\n"
-    assert capsys.readouterr().err == said
+    said = "not written: Is a directory; the run goes on without these lines"
+    assert capsys.readouterr().err == f"minigpt: {tmp_path / 'samples.txt'}: {said}\n"
 
 
 class Terminal(io.StringIO):

@@ -43,7 +43,8 @@ def test_each_must_be_named(source):
         resumed(source, {"lr": 0.2, "warmup": 9}, "lr")
     state, said = resumed(source, {"lr": 0.2, "warmup": 9}, "warmup, lr")
     assert state.step == 5
-    assert said == [f"changed, as allowed: {c}" for c in ("lr: 0.1 there, 0.2 here", "warmup: 2 there, 9 here")]
+    changes = "lr: 0.1 there, 0.2 here", "warmup: 2 there, 9 here"
+    assert said == [f"changed, as allowed: {change}" for change in changes]
 
 
 def test_what_was_allowed_and_has_not_changed_is_no_error(source):
@@ -55,7 +56,7 @@ def test_what_was_allowed_and_has_not_changed_is_no_error(source):
     ("here", "allowed", "message"),
     [
         ({"lr": 0.2}, "learning", "allow-changes: no setting 'learning': expected some of lr, warmup"),
-        ({"n_layer": 2}, "n-layer", "allow-changes: n_layer cannot change: it makes the shape of the weights"),
+        ({"n_layer": 2}, "n-layer", "allow-changes: n_layer cannot change: it makes the shape of"),
         ({"n_layer": 2}, None, "n_layer: 1 there, 2 here. n_layer cannot change: give its values"),
         ({"tokenizer": "x", "lr": 1}, "lr", "tokenizer cannot change"),
     ],
@@ -78,7 +79,7 @@ def test_a_run_that_goes_back_sets_its_later_checkpoints_aside(tmp_path):
     assert [path.name for path in checkpoints(tmp_path)] == ["step_00000001", "step_00000002"]
     assert (tmp_path / "step_00000003.replaced").is_dir()
     assert len(said) == 1
-    leave_later(tmp_path / "other", tmp_path / "step_00000001", 1, said.append)  # of another run: leave it alone
+    leave_later(tmp_path / "other", tmp_path / "step_00000001", 1, said.append)  # of another run
     leave_later(tmp_path, None, 0, said.append)
     assert len(said) == 1
     assert len(checkpoints(tmp_path)) == 2

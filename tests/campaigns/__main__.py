@@ -30,7 +30,8 @@ NOT_YET = (
 
 def names():
     """The campaigns there are."""
-    return [module.name for module in pkgutil.iter_modules(campaigns.__path__) if not module.name.startswith(("_", "test"))]
+    found = (module.name for module in pkgutil.iter_modules(campaigns.__path__))
+    return [name for name in found if not name.startswith(("_", "test"))]
 
 
 def rows_of(name, scale):

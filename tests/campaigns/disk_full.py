@@ -6,14 +6,13 @@ import resource
 import shutil
 import stat
 import subprocess
-import tempfile
 from pathlib import Path
 from unittest import mock
 
 from minigpt import run
 from minigpt.shelf import checkpoints
 from tests.campaigns import Row
-from tests.support.tiny_runs import ended, forked, go, losses, recipe, same_run
+from tests.support.tiny_runs import ended, forked, go, in_memory, losses, recipe, same_run
 
 STEPS, FULL_AT, EVERY = 40, 15, 10
 KIBIBYTES = 200  # of the small file system
@@ -25,7 +24,7 @@ NEEDED = re.compile(
 
 def campaign(scale=1.0):
     """All of it at every scale: it takes seconds."""
-    with tempfile.TemporaryDirectory() as folder:
+    with in_memory() as folder:
         folder = Path(folder)
         whole = folder / "whole"
         go(recipe(whole, steps=STEPS, checkpoint_every=EVERY))

@@ -4,7 +4,6 @@ import io
 import os
 import random
 import signal
-import tempfile
 import time
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from minigpt.errors import CheckpointError
 from minigpt.promises import checked_record
 from minigpt.shelf import checkpoints, path_of
 from tests.campaigns import tally
-from tests.support.tiny_runs import forked, go, losses, recipe
+from tests.support.tiny_runs import forked, go, in_memory, losses, recipe
 
 STEPS, KILLED_STEPS, KILLS = 60, 3000, 200
 PATIENCE = 600  # seconds until a run that does not end is given up
@@ -20,7 +19,7 @@ PATIENCE = 600  # seconds until a run that does not end is given up
 
 def campaign(scale=1.0):
     """Of a 60-step run every step at scale 1; 200 kills at scale 1."""
-    with tempfile.TemporaryDirectory() as folder:
+    with in_memory() as folder:
         folder = Path(folder)
         return [at_every_step(folder / "steps", max(1, round(1 / scale))), killed(folder / "kills", scale)]
 

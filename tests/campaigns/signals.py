@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from unittest import mock
@@ -16,7 +15,7 @@ from minigpt.errors import CheckpointError
 from minigpt.promises import checked_record
 from minigpt.shelf import checkpoints, path_of
 from tests.campaigns import Row, tally
-from tests.support.tiny_runs import ended, forked, go, losses, recipe, same_run
+from tests.support.tiny_runs import ended, forked, go, in_memory, losses, recipe, same_run
 
 STEPS = 12
 PLAN = {"steps": STEPS, "checkpoint_every": 4, "eval_every": 3, "sample_every": 4, "sample_tokens": 4}
@@ -40,7 +39,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def campaign(scale=1.0):
     """Every place with every signal at scale 1; with one of them below."""
     numbers = SIGNALS if scale >= 1 else SIGNALS[:1]
-    with tempfile.TemporaryDirectory() as folder:
+    with in_memory() as folder:
         folder = Path(folder)
         whole = folder / "whole"
         go(recipe(whole, **PLAN))
