@@ -18,7 +18,7 @@ class World:
     second half. Sizes (P) are those of the flat buffers, (S) of this rank's shard.
     """
 
-    rank, size, local_rank = 0, 1, 0
+    rank, size, local_rank, local_size = 0, 1, 0, 1
     sharded = False  # ZeRO-1
 
     # --- what a training step asks for -------------------------------------------------------------------

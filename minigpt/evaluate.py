@@ -7,10 +7,13 @@ import numpy as np
 
 from minigpt import room
 from minigpt.arrays import device_of
+from minigpt.comm import Alone
 from minigpt.data import ordered_windows
 from minigpt.errors import DataError
 from minigpt.model import within
 from minigpt.ops.cross_entropy import IGNORED
+
+ALONE = Alone()
 
 
 class Score(NamedTuple):
@@ -22,12 +25,12 @@ class Score(NamedTuple):
     n_bytes: int  # that they stand for
 
 
-def evaluate(model, ids, context, batch_size, every=1, progress=lambda rows: None):
+def evaluate(model, ids, context, batch_size, every=1, progress=lambda rows: None, world=ALONE):
     """Score a text of which every id but the first is predicted once.
 
     Windows lie side by side (data.ordered_windows), so a window's first tokens are predicted from little.
     model: a model_files.Model. every=n: only each n-th window. progress is told after each batch how many
-    windows it had. Raises DataError if there is nothing to score.
+    windows it had. Ranks of a world share the windows. Raises DataError if there is nothing to score.
 
     ids (M)
     """
@@ -36,13 +39,15 @@ def evaluate(model, ids, context, batch_size, every=1, progress=lambda rows: Non
     if not n_bytes:
         raise DataError(f"nothing to score: {n_tokens} tokens that stand for no text")
     check_batch(model, min(batch_size, len(tokens)), context)
+    tokens, targets = tokens[world.rank :: world.size], targets[world.rank :: world.size]
     nats = np.empty(len(tokens))
     with model.ops.session():
         for start in range(0, len(tokens), batch_size):
             batch = slice(start, start + batch_size)
             nats[batch] = nats_of_rows(model, tokens[batch], targets[batch])
             progress(len(tokens[batch]))
-    total = math.fsum(nats)  # rounded once, in whichever batches the windows came
+    # rounded once, in whichever batches, and on whichever ranks, the windows came
+    total = math.fsum(one for rank in world.gather(nats.tolist()) for one in rank)
     return Score(total / n_tokens, total / math.log(2) / n_bytes, n_tokens, n_bytes)
 
 

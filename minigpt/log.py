@@ -95,6 +95,18 @@ class Log:
         self.on_gone()
 
 
+class Nobody(Log):
+    """The log of a rank that is not the first: all that it would say, rank 0 says."""
+
+    def say(self, text=""):
+        """Nothing."""
+
+    warn = say
+
+    def _append(self, name, line):
+        pass
+
+
 def append(path, content):
     """Add whole lines to the end of a file, or nothing."""
     file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)

@@ -89,7 +89,13 @@ class Recipe:
     ops: str = "fast"
     """fast (kernels) or reference (plain array operations)."""
     threads: int | None = None
-    """Threads of the kernels. None: every core."""
+    """Threads of the kernels, in each rank. None: every core, shared among the ranks of a machine."""
+    ranks: int | None = None
+    """Processes that share each step, started by mpiexec. None: as many as a launcher started, else one."""
+    zero: int = 0
+    """1: each rank keeps the optimizer's moments for its share of the parameters only (ZeRO-1)."""
+    compare_every: int = 100
+    """Steps after which ranks make sure that their weights are the same, bit for bit. 0: never."""
     seed: int = 0
     """Of the weights, the order of the data and the samples."""
 
@@ -122,6 +128,7 @@ PRESET_RECIPES = {
 
 # what a resumed run may change: it decides what is shown and where it lies, not what is computed
 FREE = ("out", "checkpoint_every", "sample_every", "sample_tokens", "resume", "threads")
+FREE += ("ranks", "zero", "compare_every")
 FREE += ("eval_every", "eval_tokens", "keep", "keep_every", "allow_changes")
 FREE += ("data", "val_data", "data_format")  # where the tokens are from; settings compares the tokens
 LEAST_VOCAB = 257  # the bytes and <|endoftext|>
@@ -143,6 +150,10 @@ def resolved(recipe):
         whole_between(name, getattr(recipe, name), 1)
     for name in ("keep_every", "eval_every", "sample_every", "sample_tokens", "seed"):
         whole_between(name, getattr(recipe, name), 0)
+    whole_between("compare_every", recipe.compare_every, 0)
+    whole_between("zero", recipe.zero, 0, 1)
+    if recipe.ranks is not None:
+        whole_between("ranks", recipe.ranks, 1, 65536)
     if recipe.threads is not None:
         whole_between("threads", recipe.threads, 1, 1024)
     if recipe.tokens_per_step % (recipe.batch_size * recipe.context):

@@ -16,11 +16,15 @@ from minigpt.disk import lock_folder
 from minigpt.errors import ConfigError, MinigptError, NumericsError
 from minigpt.evaluate import evaluate
 from minigpt.flops import flops_per_token, peak_of
-from minigpt.log import Log, clock
+from minigpt.kernels.cpu.team import available_cores
+from minigpt.log import Log, Nobody, clock
 from minigpt.model import init_params
 from minigpt.model_files import Model
 from minigpt.prefetch import Prefetch
 from minigpt.provenance import provenance
+from minigpt.ranks.equal import agreed, check_settings, check_weights
+from minigpt.ranks.spawn import check_ranks, launch
+from minigpt.ranks.worlds import from_first, joined, together
 from minigpt.recipe import masters, model_config, optimizer_config, resolved, settings
 from minigpt.resume import leave_later, move_aside, resumed_state, source_of
 from minigpt.sample import continuation
@@ -38,9 +42,9 @@ SAMPLING = Choice(temperature=0.7, top_k=50)
 class Run:
     """One training run: what it is made of, and the clock."""
 
-    def __init__(self, recipe, log):
+    def __init__(self, recipe, log, world, source):
         self.started = time.perf_counter()
-        self.log, self.source = log, source_of(recipe, log.warn)
+        self.log, self.world, self.source = log, world, source
         self.corpus = read_corpus(recipe, Tokenizer.load(self.source) if self.source else None)
         # a short text may have fewer pairs to merge than asked for
         self.recipe = recipe = dataclasses.replace(recipe, n_vocab=self.corpus.tokenizer.n_vocab)
@@ -51,17 +55,21 @@ class Run:
             self.config,
             state.params,
             state=state,
+            world=world,
             ops=recipe.ops,
-            threads=recipe.threads,
+            threads=threads_of(recipe, world),
             device=recipe.device,
             dtype=recipe.dtype,
             tf32=recipe.tf32,
             **vars(optimizer_config(recipe)),
         )
         # text is made in the type of the masters: a sample costs little, and cached attention wants float32
-        self.precise = kernels.table(recipe.ops, masters(recipe), recipe.threads, recipe.device)
+        self.precise = kernels.table(
+            recipe.ops, masters(recipe), threads_of(recipe, world), recipe.device
+        )
         with self.trainer.ops.session():
             self.peak, self.machine = peak_of(recipe, self.trainer.ops)
+        self.peak *= world.size
         self.ahead = Prefetch(self.batches, recipe.steps)
         self.waited = self.stepped = 0.0  # seconds: for batches, and in steps as a whole
         self.saver = Saver(self.write, log.warn)
@@ -97,18 +105,28 @@ class Run:
             f"mfu is the share of it, at 6 (N - wpe) + 12 L C T = "
             f"{flops_per_token(self.config, recipe.context) / 1e6:.1f} MFLOP a token"
         )
+        if self.world.size > 1:
+            how = "each with a share of the moments" if self.world.sharded else "each with all moments"
+            self.log.say(f"ranks: {self.world.size}, {how}; the machine's figures are rank 0's, times all")
         if state.step:
             self.log.say(f"resumed: {self.source} at step {state.step}")
 
     def batches(self, step):
-        """The parts of a step's global batch."""
+        """This rank's parts of a step's global batch."""
+        parts = self.parts()
+        share = len(parts) // self.world.size
+        return [self.batch(step, part) for part in parts[self.world.rank * share :][:share]]
+
+    def parts(self):
+        """The numbers of a global batch's parts, on all ranks together."""
+        return range(self.recipe.tokens_per_step // (self.recipe.batch_size * self.recipe.context))
+
+    def batch(self, step, part):
+        """One part of a step's global batch, the same on any number of ranks."""
         recipe = self.recipe
         rows = recipe.tokens_per_step // recipe.context
         shape = {"context": recipe.context, "batch_size": recipe.batch_size, "rows_per_step": rows}
-        return [
-            batch(self.corpus.train, step, part, seed=recipe.seed, order=recipe.order, **shape)
-            for part in range(rows // recipe.batch_size)
-        ]
+        return batch(self.corpus.train, step, part, seed=recipe.seed, order=recipe.order, **shape)
 
     def step(self):
         """One optimizer step, reported. Raises NumericsError if it is one too many that is not finite."""
@@ -126,14 +144,19 @@ class Run:
         if report.verdict.reason:
             self.log.say(f"step {step} {report.verdict}")
         if self.trainer.state.guard.not_finite >= guard.PATIENCE:
-            raise NumericsError(self.given_up(report.verdict))
+            raise agreed(NumericsError(self.given_up(report.verdict)))
+        if due(step, recipe.compare_every):
+            check_weights(self.world, step, self.trainer.params)
 
     def given_up(self, verdict):
         """Keep the last step for `minigpt replay`, and say what there is to do."""
-        recipe, step = self.recipe, self.trainer.state.step
+        recipe, state = self.recipe, self.trainer.whole_state()
+        if self.world.rank:
+            return "told by rank 0"
+        batches = [self.batch(state.step - 1, part) for part in self.parts()]
         how = {name: getattr(recipe, name) for name in rejected.HOW}
         try:
-            folder = rejected.keep(recipe.out, self.trainer, self.batches(step - 1), how, verdict.reason)
+            folder = rejected.keep(recipe.out, self.trainer, state, batches, how, verdict.reason)
             kept = f"minigpt replay {folder} says where the last one's numbers were lost"
         except (MinigptError, OSError) as reason:
             kept = f"the last one could not be kept for minigpt replay: {reason}"
@@ -148,12 +171,14 @@ class Run:
         ops = self.trainer.ops
         model = Model(self.config, ops.weights(self.trainer.params), self.corpus.tokenizer, ops)
         every = 1 if whole else max(1, len(ids) // QUICK_LOOK)
-        score = evaluate(model, ids, recipe.context, recipe.batch_size, every, progress)
+        score = evaluate(model, ids, recipe.context, recipe.batch_size, every, progress, self.world)
         self.log.validation(self.trainer.state.step, recipe.steps, score)
         return score
 
     def sample(self):
-        """Let the model write from nothing, and show it."""
+        """Let the model write from nothing, and show it; on one rank."""
+        if self.world.rank:
+            return
         step, decoder = self.trainer.state.step, Decoder(self.config, self.precise, self.trainer.params)
         dice = Dice([self.recipe.seed, step])
         with self.precise.session():
@@ -162,8 +187,11 @@ class Run:
         self.log.sample(step, self.corpus.tokenizer.decode(ids))
 
     def save(self):
-        """Begin to save a checkpoint of now."""
-        state, rows = self.trainer.state, self.recipe.tokens_per_step // self.recipe.context
+        """Begin to save a checkpoint of now; rank 0 writes it."""
+        state = self.trainer.whole_state()
+        if self.world.rank:
+            return
+        rows = self.recipe.tokens_per_step // self.recipe.context
         about = self.about | {"rows_read": state.step * rows}
         parts = self.config, state, self.settings, self.tokenizer_files, about
         self.saver.save(state.step, lambda: checkpoint.snapshot(*parts))
@@ -175,6 +203,8 @@ class Run:
     def finish(self, stop):
         """The final score, beside what compressors need for the same text; the exit code."""
         score = self.validate(whole=True, progress=stop.check)
+        if self.world.rank:
+            return 0
         for name, bits in bits_per_byte(self.corpus.val_bytes).items():
             self.log.say(f"  for comparison, {name:8s} needs {bits:.3f} bits a byte of the held-out text")
         if self.stepped:
@@ -198,6 +228,8 @@ class Run:
         """Save, because the run is to stop here; the exit code."""
         self.save()
         self.saver.wait()
+        if self.world.rank:
+            return RESUMABLE
         if self.saver.failure:
             self.log.warn("stopped, and what came after the last checkpoint is lost")
             return 1
@@ -213,27 +245,54 @@ class Run:
 def run(recipe, terminal=None):
     """Carry a recipe out; the exit code: 0 done, 75 stopped by a signal after saving, 1 not saved.
 
-    Raises MinigptError: ConfigError, DataError, CheckpointError before the first step, NumericsError in it.
+    Raises MinigptError: ConfigError, DataError, CheckpointError before the first step, NumericsError in it,
+    CommError when another rank is missing, or is not what it should be.
     """
     recipe = resolved(recipe)
-    out = Path(recipe.out)
-    out.mkdir(parents=True, exist_ok=True)  # a place that cannot be written to is found out now
-    with StopSignal() as stop, contextlib.ExitStack() as held:
-        log = Log(out, terminal, stop.ask)
+    launch(recipe)
+    with StopSignal() as stop, joined(recipe.device, recipe.zero == 1) as world:
+        together(world, check_ranks, recipe, world.size)
+        log = Log(recipe.out, terminal, stop.ask) if world.rank == 0 else Nobody(recipe.out)
         try:
-            hold(out, held)
-            training = Run(recipe, log)
-            if recipe.resume == "never":
-                move_aside(out)  # only now that nothing is wrong with the run that takes its place
-                held.close()
-                hold(out, held)
-            leave_later(out, training.source, training.trainer.state.step, log.warn)
-            stop.patient = True  # from now on there is something to save
-            with training.ahead, training.saver:
-                return go_on(training, stop)
+            code = run_rank(recipe, log, world, stop)
         except Stopped:
+            if world.size > 1:
+                raise
             log.say("stopped by a signal; there was nothing to save: the same command does the rest")
             return RESUMABLE
+        return world.gather(code)[0]
+
+
+def run_rank(recipe, log, world, stop):
+    """This rank's share of a run; rank 0 alone writes."""
+    out = Path(recipe.out)
+    with contextlib.ExitStack() as held:
+        if world.rank == 0:
+            out.mkdir(parents=True, exist_ok=True)  # a place that cannot be written to is found out now
+        source = from_first(world, begin, recipe, log, held)
+        training = together(world, Run, recipe, log, world, source)
+        check_settings(world, training.settings)
+        if world.rank == 0:
+            make_room(out, recipe, training, held)
+        stop.patient = True  # from now on there is something to save
+        with training.ahead, training.saver:
+            return go_on(training, stop)
+
+
+def begin(recipe, log, held):
+    """Take the folder, and say which checkpoint is the source, if any."""
+    hold(Path(recipe.out), held)
+    source = source_of(recipe, log.warn)
+    return source and str(source)
+
+
+def make_room(out, recipe, training, held):
+    """Put aside what is of another run, or later than where this one begins."""
+    if recipe.resume == "never":
+        move_aside(out)  # only now that nothing is wrong with the run that takes its place
+        held.close()
+        hold(out, held)
+    leave_later(out, training.source, training.trainer.state.step, training.log.warn)
 
 
 def hold(out, held):
@@ -246,14 +305,19 @@ def go_on(training, stop):
     training.introduce()
     if training.trainer.state.step == 0 and training.recipe.sample_every:
         training.sample()
-    loop(training, stop)
-    return training.leave() if stop.asked else training.finish(stop)
+    stopped = loop(training, stop)
+    return training.leave() if stopped else training.finish(stop)
 
 
 def loop(training, stop):
-    """Step until the end or a signal, and look, sample and save when it is time."""
+    """Step until the end or a signal, and look, sample and save when it is time; True if stopped.
+
+    A signal to any rank stops all of them after the same step.
+    """
     recipe = training.recipe
-    while training.trainer.state.step < recipe.steps and not stop.asked:
+    while not (stopped := any(training.world.gather(stop.asked))):
+        if training.trainer.state.step >= recipe.steps:
+            break
         training.step()
         training.saver.look()
         step, last = training.trainer.state.step, training.trainer.state.step == recipe.steps
@@ -263,8 +327,14 @@ def loop(training, stop):
             training.validate()
         if due(step, recipe.checkpoint_every) or last:
             training.save()
+    return stopped
 
 
 def due(step, every):
     """Whether a step is one of every so many; 0 is never."""
     return bool(every) and step % every == 0
+
+
+def threads_of(recipe, world):
+    """Threads of the kernels: as asked for, or this rank's share of the cores."""
+    return recipe.threads or max(1, available_cores() // world.local_size)

@@ -67,9 +67,10 @@ class Line:
         """Ask check() at every sign of life; what it says is why this rank cannot go on, unless it is ""."""
         self._checks.append(check)
 
-    def fail(self, reason):
-        """This rank cannot go on: let the others know, and wait to be told to end, as they are."""
-        self._tell({"failed": reason})
+    def fail(self, reason, code=1):
+        """This rank cannot go on: let the others know, who then end with this exit code."""
+        self._open = False
+        self._tell({"failed": reason, "code": code})
 
     def close(self):
         """This rank is done."""
@@ -93,13 +94,13 @@ class Line:
             for line in lines:
                 message = json.loads(line)
                 if "ended" in message:
-                    end(message["kill"])
+                    end(message["kill"], message["code"])
                 with self._news:
                     self._answers[message["gathered"]] = message["values"]
                     self._news.notify_all()
         if self._open:
             print("minigpt: the witness of this run is gone; the same command resumes", file=sys.stderr)
-            end([])
+            end([], 1)
 
 
 def connected(host, port):
@@ -117,8 +118,8 @@ def connected(host, port):
             time.sleep(0.1)
 
 
-def end(frozen):
+def end(frozen, code):
     """End this process at once, wherever it waits, and those of this machine that are frozen."""
     for pid in frozen:
         kill_process(pid)
-    os._exit(1)
+    os._exit(code)

@@ -38,7 +38,8 @@ class MPIWorld(Overlapping):
 
     def __init__(self, place, line, sharded=False):
         self.mpi, self.line, self.sharded = MPI.COMM_WORLD, line, sharded
-        self.rank, self.size, self.local_rank = place.rank, place.size, place.local_rank
+        self.rank, self.size = place.rank, place.size
+        self.local_rank, self.local_size = place.local_rank, place.local_size
         self._begun = []
         self.gather, self.at = line.gather, line.at
 

@@ -16,7 +16,8 @@ class NCCLWorld(Overlapping):
     """One process a GPU, of this or many machines."""
 
     def __init__(self, place, line, sharded=False):
-        self.rank, self.size, self.local_rank = place.rank, place.size, place.local_rank
+        self.rank, self.size = place.rank, place.size
+        self.local_rank, self.local_size = place.local_rank, place.local_size
         self.line, self.sharded = line, sharded
         self.gather, self.at = line.gather, line.at
         self.cupy = use_gpu(self.local_rank)  # before any other call

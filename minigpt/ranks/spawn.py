@@ -1,5 +1,6 @@
 """`minigpt train --ranks N`: the same command again, N times, under mpiexec."""
 
+import dataclasses
 import importlib.util
 import os
 import shutil
@@ -10,23 +11,46 @@ from minigpt.errors import CommError, ConfigError
 from minigpt.ranks.launchers import place
 
 
-def launch(recipe, arguments):
-    """Start the ranks and wait for them; their exit code, or None where this process is a rank itself.
+def launch(recipe):
+    """Become mpiexec, which starts recipe.ranks ranks; return if this process is one, or there is but one.
 
-    arguments: the command line, which each rank reads anew. Raises ConfigError, CommError without MPI.
+    Raises ConfigError, and CommError without MPI.
     """
     here = place()
-    if here is not None and here.size > 1:
-        if recipe.ranks not in (None, here.size):
-            found = f"{here.launcher} has started {here.size}"
-            raise ConfigError(f"ranks is {recipe.ranks}, but {found}: leave it out")
-        return None
-    if recipe.ranks in (None, 1):
-        return None
-    command = [mpiexec(), "-n", str(recipe.ranks), sys.executable, "-m", "minigpt", *arguments]
-    # signals reach the ranks through mpiexec, which this process becomes
+    size = here.size if here else 1
+    if recipe.ranks in (None, size):
+        return
+    if size > 1:
+        found = f"{here.launcher} has started {size}"
+        raise ConfigError(f"ranks is {recipe.ranks}, but {found}: leave it out")
+    check_ranks(recipe, recipe.ranks)
+    command = [mpiexec(), "-n", str(recipe.ranks), sys.executable, "-m", "minigpt", "train", *flags(recipe)]
     sys.stdout.flush()
-    os.execv(command[0], command)
+    os.execv(command[0], command)  # it passes signals on to the ranks
+
+
+def flags(recipe):
+    """The command line that means a recipe."""
+    words = []
+    for field in dataclasses.fields(recipe):
+        value, flag = getattr(recipe, field.name), "--" + field.name.replace("_", "-")
+        if value is True:
+            words.append(flag)
+        elif value not in (None, False) and value != field.default:
+            words += [flag, str(value)]
+    return words
+
+
+def check_ranks(recipe, size):
+    """Raise ConfigError unless a step's rows can be dealt to so many ranks."""
+    if recipe.ranks not in (None, size):
+        raise ConfigError(f"ranks is {recipe.ranks}, but there are {size}: leave it out")
+    rows, each = recipe.tokens_per_step // recipe.context, recipe.batch_size * size
+    if rows % each:
+        raise ConfigError(
+            f"tokens_per_step must be a multiple of batch_size * context * ranks = {recipe.batch_size} * "
+            f"{recipe.context} * {size} = {each * recipe.context}: found {recipe.tokens_per_step}"
+        )
 
 
 def mpiexec():

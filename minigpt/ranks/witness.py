@@ -9,8 +9,8 @@ ranks that are left. Between times it carries what ranks tell each other before 
 
 Messages are JSON, one a line.
 From a rank   {"hello": rank, "pid", "host", "size"} | {"at": text} | {"gather": n, "value"} | {"beat": 0}
-              {"bye": 0} | {"failed": text}
-To a rank     {"gathered": n, "values"} | {"ended": text, "kill": [pid]}
+              {"bye": 0} | {"failed": text, "code"}
+To a rank     {"gathered": n, "values"} | {"ended": text, "kill": [pid], "code"}
 """
 
 import contextlib
@@ -72,7 +72,7 @@ class Witness:
     def __init__(self, server, size):
         self.server, self.size = server, size
         self.lines, self.values = [], {}
-        self.began = time.monotonic()
+        self.began, self.code = time.monotonic(), 1  # the exit code of every rank
 
     def watch(self):
         """The exit code: 0 when every rank has taken leave, 1 when one has not."""
@@ -106,7 +106,7 @@ class Witness:
         elif "bye" in message:
             rank.state = "left"
         elif "failed" in message:
-            rank.state, rank.at = "failed", message["failed"]
+            rank.state, rank.at, self.code = "failed", message["failed"], message["code"]
         elif "gather" in message:
             self.gather(rank, message["gather"], message["value"])
         else:
@@ -144,7 +144,7 @@ class Witness:
         frozen = [rank for rank in self.ranks("here") if rank.silent()]
         for rank in self.ranks("here"):
             kill = [other.pid for other in frozen if other.host == rank.host]
-            rank.tell({"ended": cause, "kill": kill})
+            rank.tell({"ended": cause, "kill": kill, "code": self.code})
         until = time.monotonic() + PARTING
         while time.monotonic() < until and set(self.ranks("here", "failed")) - set(frozen):
             self.listen(BEAT / 4)

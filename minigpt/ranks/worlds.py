@@ -10,6 +10,7 @@ from minigpt.errors import CommError, MinigptError
 from minigpt.ranks import launchers
 from minigpt.ranks.line import Line, start_witness
 from minigpt.ranks.meeting import meeting_point
+from minigpt.stop import RESUMABLE, Stopped
 
 WORLDS = {"numpy": ("minigpt.ranks.mpi", "MPIWorld"), "cupy": ("minigpt.ranks.nccl", "NCCLWorld")}
 
@@ -41,6 +42,9 @@ def joined(device, sharded=False):
         world = getattr(importlib.import_module(module), name)(place, line, sharded)
         yield world
     except BaseException as error:
+        if isinstance(error, Stopped):
+            line.fail("stopped by a signal before there was anything to save", RESUMABLE)
+            raise SystemExit(RESUMABLE) from None
         if not getattr(error, "agreed", False):
             line.fail(f"{type(error).__name__}: {error}")
             raise
@@ -91,3 +95,9 @@ def together(world, act, *arguments):
         error = CommError(f"rank {first}: {told[first][1]}")
     error.agreed = True
     raise error
+
+
+def from_first(world, act, *arguments):
+    """What act(*arguments) returns on rank 0, on every rank; an error there is everybody's."""
+    result = together(world, act if world.rank == 0 else lambda *_: None, *arguments)
+    return world.gather(result)[0]

@@ -73,7 +73,7 @@ def test_a_line_that_closes_without_a_word_ends_the_others(run):
     while "ended" not in told:
         told = one.hear()
     expected = "rank 1 (process 77 on elsewhere) was killed or has crashed, in the all-reduce of step 12"
-    assert told == {"ended": expected, "kill": []}
+    assert told == {"ended": expected, "kill": [], "code": 1}
     one.socket.shutdown(socket.SHUT_RDWR)
     assert process.wait(20) == 1
     assert process.stderr.read() == f"minigpt: {expected}; every rank ends now, the same command resumes\n"
@@ -83,8 +83,10 @@ def test_a_rank_that_fails_says_why(run):
     port, process = run(2)
     one, other = Player(port, 0), Player(port, 1)
     one.say(beat=0)
-    other.say(failed="OSError: no space left")
-    assert "rank 1 (process 4194305 on elsewhere): OSError: no space left" in one.hear()["ended"]
+    other.say(failed="OSError: no space left", code=75)
+    told = one.hear()
+    assert "rank 1 (process 4194305 on elsewhere): OSError: no space left" in told["ended"]
+    assert told["code"] == 75
     one.socket.close()
     one.lines.close()
     assert process.wait(20) == 1
