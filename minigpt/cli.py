@@ -11,7 +11,7 @@ import tyro
 
 from minigpt.commands import Evaluate, Replay, Sample
 from minigpt.download import Download
-from minigpt.errors import MinigptError, NumericsError
+from minigpt.errors import MinigptError
 from minigpt.prepare.options import Data
 from minigpt.recipe import Recipe
 from minigpt.screen import printable
@@ -62,9 +62,9 @@ def main(arguments=None):
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing more is flushed at the end
         return READER_GONE
-    except NumericsError as error:
-        return fail(error, 1)
-    except (MinigptError, OSError) as error:
+    except MinigptError as error:
+        return fail(error, error.exit_code)
+    except OSError as error:
         return fail(error, 2)
     except MemoryError as error:
         return fail(f"out of memory: {error}; use a smaller model, context or batch", 1)

@@ -4,6 +4,8 @@
 class MinigptError(Exception):
     """Base of every error that minigpt raises on purpose."""
 
+    exit_code = 2  # of a command that ends by it: bad usage, or bad input
+
 
 class ConfigError(MinigptError, ValueError):
     """A field of a configuration is missing, of the wrong type, or out of range."""
@@ -20,6 +22,10 @@ class CheckpointError(MinigptError, ValueError):
 class CommError(MinigptError):
     """Ranks disagree, or one of them does not answer."""
 
+    exit_code = 1
+
 
 class NumericsError(MinigptError, ArithmeticError):
     """A loss or gradient is no longer finite."""
+
+    exit_code = 1

@@ -3,11 +3,11 @@
 import zlib
 
 from minigpt.arrays import on_host
-from minigpt.errors import CommError
+from minigpt.errors import CommError, ConfigError
 
 
 def check_settings(world, settings):
-    """Raise CommError on every rank if one is to train another model, on other data, or otherwise.
+    """Raise ConfigError on every rank if one is to train another model, on other data, or otherwise.
 
     settings: name -> value, of what must be the same.
     """
@@ -16,7 +16,7 @@ def check_settings(world, settings):
         names = [name for name in told[0] if other.get(name) != told[0][name]]
         if names:
             differences = "; ".join(f"{name}: {told[0][name]} and {other.get(name)}" for name in names)
-            raise agreed(CommError(f"ranks 0 and {rank} differ in {differences}: give all ranks the same"))
+            raise agreed(ConfigError(f"ranks 0 and {rank} differ in {differences}: give all ranks the same"))
 
 
 def check_weights(world, step, params):

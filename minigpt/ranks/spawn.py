@@ -7,22 +7,18 @@ import shutil
 import sys
 from pathlib import Path
 
-from minigpt.errors import CommError, ConfigError
+from minigpt.errors import ConfigError
 from minigpt.ranks.launchers import place
 
 
 def launch(recipe):
-    """Become mpiexec, which starts recipe.ranks ranks; return if this process is one, or there is but one.
+    """Become mpiexec, which starts recipe.ranks ranks; return if this process is one of them, or alone.
 
-    Raises ConfigError, and CommError without MPI.
+    Raises ConfigError, also without MPI.
     """
     here = place()
-    size = here.size if here else 1
-    if recipe.ranks in (None, size):
+    if recipe.ranks in (None, 1) or (here and here.size > 1):
         return
-    if size > 1:
-        found = f"{here.launcher} has started {size}"
-        raise ConfigError(f"ranks is {recipe.ranks}, but {found}: leave it out")
     check_ranks(recipe, recipe.ranks)
     command = [mpiexec(), "-n", str(recipe.ranks), sys.executable, "-m", "minigpt", "train", *flags(recipe)]
     sys.stdout.flush()
@@ -44,7 +40,7 @@ def flags(recipe):
 def check_ranks(recipe, size):
     """Raise ConfigError unless a step's rows can be dealt to so many ranks."""
     if recipe.ranks not in (None, size):
-        raise ConfigError(f"ranks is {recipe.ranks}, but there are {size}: leave it out")
+        raise ConfigError(f"ranks is {recipe.ranks}, but {size} have been started: leave it out")
     rows, each = recipe.tokens_per_step // recipe.context, recipe.batch_size * size
     if rows % each:
         raise ConfigError(
@@ -58,5 +54,5 @@ def mpiexec():
     beside = Path(sys.executable).with_name("mpiexec")
     found = str(beside) if beside.exists() else shutil.which("mpiexec")
     if not found or importlib.util.find_spec("mpi4py") is None:
-        raise CommError("ranks: expected mpi4py and mpiexec, found not both: pip install 'minigpt[mpi]'")
+        raise ConfigError("ranks: expected mpi4py and mpiexec, found not both: pip install 'minigpt[mpi]'")
     return found

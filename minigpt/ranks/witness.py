@@ -23,7 +23,7 @@ import sys
 import time
 
 BEAT = 1.0  # seconds between two signs of life
-PATIENCE = 12.0  # seconds without one after which a rank counts as frozen
+PATIENCE = float(os.environ.get("MINIGPT_PATIENCE", 12))  # seconds without, after which a rank is frozen
 GATHERING = 180.0  # seconds until all ranks must have come, from the first
 PARTING = 8.0  # seconds that ranks have to end after they were told to
 

@@ -5,9 +5,10 @@ import importlib
 import importlib.util
 import socket
 
+from minigpt import errors
 from minigpt.comm import Alone
-from minigpt.errors import CommError, MinigptError
 from minigpt.ranks import launchers
+from minigpt.ranks.equal import agreed
 from minigpt.ranks.line import Line, start_witness
 from minigpt.ranks.meeting import meeting_point
 from minigpt.stop import RESUMABLE, Stopped
@@ -23,7 +24,7 @@ class Agreed(SystemExit):
 def joined(device, sharded=False):
     """with joined("numpy") as world: what the ranks do together, to its end or to the first error on any.
 
-    Raises CommError when they cannot meet.
+    Raises ConfigError where MPI is missing, CommError when ranks cannot meet.
     """
     place = launchers.place()
     if place is None or place.size == 1:
@@ -32,7 +33,7 @@ def joined(device, sharded=False):
         yield world
         return
     if device == "numpy" and not place.speaks_mpi:
-        raise CommError(
+        raise errors.ConfigError(
             f"{place.launcher} starts ranks for GPUs: expected --device cupy; on cores use "
             f"minigpt train --ranks {place.size}, or mpiexec -n {place.size} minigpt train"
         )
@@ -50,7 +51,7 @@ def joined(device, sharded=False):
             raise
         line.close()
         if place.rank:
-            raise Agreed(1 if isinstance(error, ArithmeticError) else 2) from None
+            raise Agreed(error.exit_code) from None
         raise
     world.close()
 
@@ -71,9 +72,9 @@ def mpi_of(place):
     try:
         mpi = importlib.import_module("minigpt.ranks.mpi")
     except ImportError as reason:
-        raise CommError(f"{place.launcher}: {reason}; pip install 'minigpt[mpi]'") from None
+        raise errors.ConfigError(f"{place.launcher}: {reason}; pip install 'minigpt[mpi]'") from None
     if mpi.MPI.COMM_WORLD.size != place.size:
-        raise CommError(
+        raise errors.CommError(
             f"{place.launcher} started {place.size} ranks, and MPI sees {mpi.MPI.COMM_WORLD.size}: the "
             f"launcher and mpi4py must belong to the same MPI (srun: try --mpi=pmi2)"
         )
@@ -85,16 +86,16 @@ def together(world, act, *arguments):
     result, error = None, None
     try:
         result = act(*arguments)
-    except MinigptError as reason:
+    except errors.MinigptError as reason:
         error = reason
     told = world.gather([type(error).__name__, str(error)] if error else None)
     first = next((rank for rank, one in enumerate(told) if one), None)
     if first is None:
         return result
-    if error is None or world.rank != first:
-        error = CommError(f"rank {first}: {told[first][1]}")
-    error.agreed = True
-    raise error
+    if world.rank != first:
+        kind, text = told[first]
+        error = getattr(errors, kind, errors.CommError)(f"rank {first}: {text}")
+    raise agreed(error)
 
 
 def from_first(world, act, *arguments):

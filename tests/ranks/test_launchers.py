@@ -35,7 +35,10 @@ def test_places(environment, expected):
     assert place(environment) == expected
 
 
-@pytest.mark.parametrize("changes", [{"PMI_RANK": "4"}, {"PMI_RANK": "x"}, {"PMI_SIZE": "-1"}, {"PMI_SIZE": ""}])
+NONSENSE = [{"PMI_RANK": "4"}, {"PMI_RANK": "x"}, {"PMI_SIZE": "-1"}, {"PMI_SIZE": ""}]
+
+
+@pytest.mark.parametrize("changes", NONSENSE)
 def test_nonsense_is_refused(changes):
     with pytest.raises(CommError, match="PMI_"):
         place(MPICH | changes)
@@ -50,7 +53,13 @@ def test_tasks_of_a_machine(value, most):
 
 @pytest.mark.parametrize(
     ("nodes", "host"),
-    [("gpu07", "gpu07"), ("gpu[07-09,12],cpu1", "gpu07"), ("a,b", "a"), ("n[1,3]-ib", "n1-ib"), ("x1-[2-3]", "x1-2")],
+    [
+        ("gpu07", "gpu07"),
+        ("gpu[07-09,12],cpu1", "gpu07"),
+        ("a,b", "a"),
+        ("n[1,3]-ib", "n1-ib"),
+        ("x1-[2-3]", "x1-2"),
+    ],
 )
 def test_the_first_host_of_slurms_list(nodes, host):
     assert first_host(nodes) == host

@@ -1,0 +1,141 @@
+"""`minigpt train` on many ranks: the same run on any number of them; none waits for one that is gone."""
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+
+import pytest
+
+from minigpt.recipe import Recipe
+from minigpt.run import run
+from tests.ranks.mpiexec import processes_of, rank_of, started
+
+WORDS = "the state of the union is what it was in the year before this one, and so are we. "
+
+
+def flags(tmp_path, out, **changes):
+    """A run of 12 steps in float64, as a dictionary of flags."""
+    text = tmp_path / "text.txt"
+    text.write_text("".join(f"{i} {WORDS}" for i in range(300)), encoding="utf-8")
+    return {
+        "n_layer": 1, "n_head": 2, "n_embd": 16, "context": 16, "n_vocab": 300, "data": str(text),
+        "steps": 12, "batch_size": 2, "tokens_per_step": 384, "warmup": 2, "sample_every": 0,
+        "checkpoint_every": 4, "eval_every": 6, "dtype": "float64", "threads": 1, "compare_every": 5,
+        "out": str(tmp_path / out), **changes,
+    }  # fmt: skip
+
+
+def command(asked):
+    """The command line of a run."""
+    pairs = [("--" + name.replace("_", "-"), str(value)) for name, value in asked.items()]
+    return ["-m", "minigpt", "train", *(word for pair in pairs for word in pair)]
+
+
+def ranks_run(size, asked, **options):
+    """A run on so many ranks, to its end: exit code, output, errors."""
+    process = started(size, *command(asked), **options)
+    out, err = process.communicate(timeout=200)
+    return process.returncode, out, err
+
+
+def lines(folder):
+    """metrics.jsonl, later lines over earlier ones, without times."""
+    found = {}
+    for line in (folder / "metrics.jsonl").read_text().splitlines():
+        numbers = json.loads(line)
+        for name in ("loss", "norm", "val_loss"):
+            if name in numbers:
+                found[numbers["step"], name] = numbers[name]
+    return found
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """What one process writes."""
+    folder = tmp_path_factory.mktemp("alone")
+    assert run(Recipe(**flags(folder, "run")), open(os.devnull, "w")) == 0
+    return lines(folder / "run")
+
+
+def test_a_run_goes_on_with_other_numbers_of_ranks(tmp_path, alone):
+    """4 ranks, then 2 with ZeRO-1, then 3: each goes on where the one before was stopped."""
+    for size, zero, steps in ((4, 0, 4), (2, 1, 8), (3, 0, 12)):
+        asked = flags(tmp_path, "run", zero=zero)
+        process = started(size, *command(asked), bufsize=1)
+        for line in process.stdout:
+            if line.startswith(f"step {steps:>2}/12 | loss") and steps < 12:
+                one = next(pid for pid in processes_of("minigpt train") if rank_of(pid) == size - 1)
+                os.kill(one, signal.SIGTERM)
+                break
+        _, err = process.communicate(timeout=120)
+        assert (process.returncode, err) == (0 if steps == 12 else 75, "")
+    found = lines(tmp_path / "run")
+    assert found.keys() == alone.keys()
+    assert found == pytest.approx(alone, rel=1e-12)
+
+
+def test_ranks_starts_mpiexec_itself_and_one_tells_for_all(tmp_path, alone):
+    asked = flags(tmp_path, "run", ranks=2, zero=1)
+    process = started(1, *command(asked), command=[sys.executable])
+    out, err = process.communicate(timeout=200)
+    assert (process.returncode, err) == (0, "")
+    assert out.count("step  1/12 |") == 1
+    assert "ranks: 2, each with a share of the moments" in out
+    assert lines(tmp_path / "run") == pytest.approx(alone, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("size", "changes", "expected"),
+    [
+        (5, {}, "must be a multiple of batch_size * context * ranks = 2 * 16 * 5 = 160: found 384"),
+        (2, {"ranks": 3}, "ranks is 3, but 2 have been started: leave it out"),
+        (2, {"data": "/no/such/text"}, "/no/such/text"),
+        (2, {"resume": "/no/such/run"}, "resume: /no/such/run is no checkpoint"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_one_line_for_all(tmp_path, size, changes, expected):
+    code, _, err = ranks_run(size, flags(tmp_path, "run") | changes)
+    assert code == 2
+    assert expected in err
+    assert len([line for line in err.splitlines() if line.startswith("minigpt:")]) == 1
+
+
+def test_torchrun_on_cores_is_told_what_to_do(tmp_path):
+    launched = {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1"}
+    process = started(1, *command(flags(tmp_path, "run")), command=[sys.executable], env=launched)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "torchrun starts ranks for GPUs" in err
+    assert "--ranks 2" in err
+
+
+def trial(tmp_path, size, signal_number, rank, wait):
+    """One rank gets a signal in the middle of a run; what the launcher says, and how long it took."""
+    asked = flags(tmp_path, "run", steps=100_000, dtype="float32")
+    process = started(size, *command(asked), bufsize=1, env={"MINIGPT_PATIENCE": "4"})
+    for line in process.stdout:
+        if line.startswith("step") and "loss" in line:
+            break
+    time.sleep(wait)
+    (one,) = (pid for pid in processes_of(str(tmp_path)) if rank_of(pid) == rank)
+    os.kill(one, signal_number)
+    start = time.monotonic()
+    _, err = process.communicate(timeout=60)
+    return process.returncode, err, time.monotonic() - start, one
+
+
+@pytest.mark.parametrize(
+    ("number", "said"), [(signal.SIGKILL, "was killed or has crashed"), (signal.SIGSTOP, "is frozen")]
+)
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_rank_that_is_killed_or_frozen_ends_the_others_and_is_named(tmp_path, number, said, rank):
+    code, err, seconds, one = trial(tmp_path, 3, number, rank, random.Random(rank).uniform(0, 0.3))
+    assert code != 0
+    assert f"rank {rank} (process {one} on" in err
+    assert said in err
+    assert " step " in err.split(said)[1]
+    assert seconds < 30
+    assert processes_of(str(tmp_path)) == []
