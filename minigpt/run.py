@@ -270,7 +270,7 @@ def run_rank(recipe, log, world, stop):
         if world.rank == 0:
             out.mkdir(parents=True, exist_ok=True)  # a place that cannot be written to is found out now
         source = from_first(world, begin, recipe, log, held)
-        training = together(world, Run, recipe, log, world, source)
+        training = together(world, Run, recipe, log, world, source and Path(source))
         check_settings(world, training.settings)
         if world.rank == 0:
             make_room(out, recipe, training, held)
