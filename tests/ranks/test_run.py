@@ -5,33 +5,13 @@ import os
 import random
 import signal
 import sys
-import time
 
 import pytest
 
 from minigpt.recipe import Recipe
 from minigpt.run import run
 from tests.ranks.mpiexec import processes_of, rank_of, started
-
-WORDS = "the state of the union is what it was in the year before this one, and so are we. "
-
-
-def flags(tmp_path, out, **changes):
-    """A run of 12 steps in float64, as a dictionary of flags."""
-    text = tmp_path / "text.txt"
-    text.write_text("".join(f"{i} {WORDS}" for i in range(300)), encoding="utf-8")
-    return {
-        "n_layer": 1, "n_head": 2, "n_embd": 16, "context": 16, "n_vocab": 300, "data": str(text),
-        "steps": 12, "batch_size": 2, "tokens_per_step": 384, "warmup": 2, "sample_every": 0,
-        "checkpoint_every": 4, "eval_every": 6, "dtype": "float64", "threads": 1, "compare_every": 5,
-        "out": str(tmp_path / out), **changes,
-    }  # fmt: skip
-
-
-def command(asked):
-    """The command line of a run."""
-    pairs = [("--" + name.replace("_", "-"), str(value)) for name, value in asked.items()]
-    return ["-m", "minigpt", "train", *(word for pair in pairs for word in pair)]
+from tests.ranks.runs import command, flags, signalled
 
 
 def ranks_run(size, asked, **options):
@@ -113,30 +93,15 @@ def test_torchrun_on_cores_is_told_what_to_do(tmp_path):
     assert "--ranks 2" in err
 
 
-def trial(tmp_path, size, signal_number, rank, wait):
-    """One rank gets a signal in the middle of a run; what the launcher says, and how long it took."""
-    asked = flags(tmp_path, "run", steps=100_000, dtype="float32")
-    process = started(size, *command(asked), bufsize=1, env={"MINIGPT_PATIENCE": "4"})
-    for line in process.stdout:
-        if line.startswith("step") and "loss" in line:
-            break
-    time.sleep(wait)
-    (one,) = (pid for pid in processes_of(str(tmp_path)) if rank_of(pid) == rank)
-    os.kill(one, signal_number)
-    start = time.monotonic()
-    _, err = process.communicate(timeout=60)
-    return process.returncode, err, time.monotonic() - start, one
-
-
 @pytest.mark.parametrize(
     ("number", "said"), [(signal.SIGKILL, "was killed or has crashed"), (signal.SIGSTOP, "is frozen")]
 )
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_rank_that_is_killed_or_frozen_ends_the_others_and_is_named(tmp_path, number, said, rank):
-    code, err, seconds, one = trial(tmp_path, 3, number, rank, random.Random(rank).uniform(0, 0.3))
-    assert code != 0
-    assert f"rank {rank} (process {one} on" in err
-    assert said in err
-    assert " step " in err.split(said)[1]
-    assert seconds < 30
+    found = signalled(tmp_path, 3, number, rank, random.Random(rank).uniform(0, 0.3))
+    assert found.code != 0
+    assert f"rank {rank} (process {found.process} on" in found.err
+    assert said in found.err
+    assert " step " in found.err.split(said)[1]
+    assert found.seconds < 30
     assert processes_of(str(tmp_path)) == []
