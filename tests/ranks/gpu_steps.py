@@ -1,0 +1,31 @@
+"""Run as a rank: train on the stand-in for CuPy and NCCL in every way, and print what came out, as JSON."""
+
+import json
+import sys
+
+from minigpt.comm import Alone
+from minigpt.ranks.worlds import joined, met_alone
+from tests.ranks.on_gpus import train
+from tests.support.cuda import emulated_cupy, fake_runtime
+
+
+def main():
+    ask = json.loads(sys.argv[1])
+    fake_runtime.Device.shown = ask["shown"]
+    with emulated_cupy():
+        with met_alone("cupy") if ask["alone"] else joined("cupy") as world:
+            told = {}
+            for name, dtype, zero, parts in ask["ways"]:
+                world.sharded = zero
+                told[name] = world.gather(train(world, dtype, parts))
+            told["gpus"] = world.gather(fake_runtime.Device.current)
+        if ask["alone"]:
+            Alone.number, Alone.stream = {}, None
+            for name, dtype, _, parts in ask["ways"]:
+                told[f"{name}, nobody asked"] = [train(Alone(), dtype, parts)]
+    if world.rank == 0:
+        print(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main()
