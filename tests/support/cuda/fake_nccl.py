@@ -18,7 +18,7 @@ import ml_dtypes
 import numpy as np
 
 from tests.support.cuda.fake_ring import Ring
-from tests.support.cuda.fake_streams import RECORD, SPOILED, STREAMS, UNDER_WAY, OrderError, spoil
+from tests.support.cuda.fake_streams import RECORD, SPOILED, STREAMS, UNDER_WAY, OrderError, forget, spoil
 
 NCCL_SUM, NCCL_PROD, NCCL_MAX, NCCL_MIN, NCCL_AVG = range(5)
 NCCL_FLOAT32, NCCL_FLOAT64, NCCL_BFLOAT16 = 7, 8, 9
@@ -69,8 +69,13 @@ def groupEnd():
     if _group:  # of groups inside one another the outermost counts
         _group[-1] += calls
         return
+    _put(calls)
+
+
+def _put(calls):
     for stream, work in calls:
         stream.put(work)
+    STREAMS[0].carry_out(STREAMS[0].count)  # what shares the kernels' stream has nothing to wait for
 
 
 class NcclCommunicator:
@@ -101,7 +106,7 @@ class NcclCommunicator:
     def abort(self):
         """Leave in the middle."""
         _group.clear()
-        UNDER_WAY.places.clear()
+        forget()
         self._ring = self._ring and self._ring.close()
 
     def allReduce(self, sendbuf, recvbuf, count, datatype, op, stream):
@@ -133,9 +138,7 @@ class NcclCommunicator:
         if _group:
             _group[-1].append((STREAMS[stream], exchange.carry_out))
         else:
-            STREAMS[stream].put(exchange.carry_out)
-        if stream == 0:
-            STREAMS[0].carry_out(STREAMS[0].count)  # who shares the kernels' stream has not to wait
+            _put([(STREAMS[stream], exchange.carry_out)])
 
     def _result(self, call, mine):
         """What this rank receives, or None if that is nothing."""

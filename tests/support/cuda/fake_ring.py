@@ -4,6 +4,7 @@ By local sockets, in the order of calls: who waits sleeps, and a rank that is go
 """
 
 import contextlib
+import hashlib
 import tempfile
 import time
 from multiprocessing.connection import Client, Listener
@@ -23,7 +24,7 @@ class Ring:
 
     def __init__(self, key, size, rank):
         self._rank = rank
-        place = str(Path(tempfile.gettempdir()) / f"fake-nccl-{key[:8].hex()}")
+        place = str(Path(tempfile.gettempdir()) / f"fake-nccl-{hashlib.sha256(key).hexdigest()[:16]}")
         if rank:
             self._pipes = [connected(place, key)]
             self._pipes[0].send_bytes(bytes([rank]))
@@ -48,7 +49,7 @@ class Ring:
             headers = [pipe.recv_bytes() for pipe in self._pipes]
             if any(other != header for other in headers):
                 raise RingError(f"ranks call different things: {header} and {headers}")
-            everything = [mine, *map(received, self._pipes)]
+            everything = [np.frombuffer(mine, np.uint8), *map(received, self._pipes)]
             for pipe in self._pipes:
                 pipe.send_bytes(bytes([len(everything)]))
                 for part in everything:

@@ -109,6 +109,14 @@ def launched(name):
     STREAMS[0].count += 1
 
 
+def forget():
+    """Leave undone what is under way: whoever asked for it has failed."""
+    CURRENT[:] = [0]
+    UNDER_WAY.places.clear()
+    for stream in STREAMS.values():
+        stream.waiting.clear()
+
+
 def spoil(memory):
     """Make bytes unusable until they are there; a copy of what they were."""
     before = memory.copy()

@@ -1,0 +1,207 @@
+"""Ranks on GPUs, without one: whole steps on the stand-in for NCCL, what is exchanged when, and the meeting."""
+
+import json
+import secrets
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from minigpt.arrays import Flat
+from minigpt.comm import World
+from minigpt.errors import CommError
+from minigpt.model import param_shapes
+from minigpt.ranks.gpus import SHARE, check_gpus
+from tests.ranks.nccl_faults import FAULTS, HARMLESS
+from tests.ranks.on_gpus import CONFIG, CONTEXT, ROWS
+from tests.ranks.processes import by_mpiexec, by_srun, by_torchrun, python
+from tests.support.cuda.fake_nccl import NCCL_AVG
+
+U = 2.0**-24
+SIZES = (1, 2, 3)
+DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp64": "float64"}
+PARTS = 6  # in fp64, which costs nothing: all ranks accumulate
+
+
+def ways(size):
+    """(name, dtype, ZeRO-1, parts of the global batch): as many parts as ranks, in fp64 more."""
+    parts = {name: PARTS if name == "fp64" else size for name in DTYPES}
+    return [
+        (f"{name}{' zero' * zero}", dtype, zero, parts[name])
+        for name, dtype in DTYPES.items()
+        for zero in (False, True)
+    ]
+
+
+def ask(size, shown, alone=()):
+    return "tests.ranks.gpu_steps", json.dumps({"ways": ways(size), "shown": shown, "alone": alone})
+
+
+@pytest.fixture(scope="module")
+def runs():
+    """What ranks came to: 1, 2, 3 by number; "again": 2 that torchrun started, which are shown one GPU each."""
+    alone = [(f"{name} {n}", dtype, PARTS if name == "fp64" else n) for name, dtype in DTYPES.items() for n in SIZES]
+    with ThreadPoolExecutor() as pool:
+        again = pool.submit(by_torchrun, 2, *ask(2, shown=1))
+        many = {size: pool.submit(by_mpiexec, size, *ask(size, size)) for size in SIZES[1:]}
+        one = pool.submit(subprocess.run, python(ask(1, 1, alone)), capture_output=True, text=True, check=False)
+        assert one.result().returncode == 0, one.result().stderr
+        found = {1: one.result().stdout, "again": again.result()[0]}
+        found |= {size: run.result() for size, run in many.items()}
+    return {size: json.loads(text) for size, text in found.items()}
+
+
+CASES = [(size, name) for size in SIZES for name, *_ in ways(size)]
+
+
+@pytest.mark.parametrize(("size", "name"), CASES)
+def test_ranks_take_the_course_of_one_process(runs, size, name):
+    """The loss of the first step to the roundings of a sum; later ones to those of the weights.
+
+    One process scales each part's gradients by 1 / parts, ranks take the mean at the end. Halves are exact;
+    thirds are rounded to bfloat16 differently, which is one rounding of it.
+    """
+    found, expected = runs[size][name][0], runs[1][f"Alone, {name.split()[0]} {size}"][0]
+    first, *later = np.abs(np.subtract(found["losses"], expected["losses"])) / expected["losses"]
+    norms = np.abs(np.subtract(found["norms"], expected["norms"])) / expected["norms"]
+    unit = 2.0**-53 if name.startswith("fp64") else U
+    assert found["reasons"] == ["", ""]
+    assert first <= ROWS * CONTEXT * unit
+    if name.startswith("fp64"):
+        assert max(*later, *norms) <= 1e-12
+        assert np.allclose(found["sums"], expected["sums"], rtol=1e-12, atol=0)
+    else:
+        assert max(*later, *norms) <= (2.0**-9 if (size, name[:4]) == (3, "bf16") else 64 * U)
+
+
+@pytest.mark.parametrize("name", [name for name, *_ in ways(1)])
+def test_one_rank_is_one_process_bit_for_bit(runs, name):
+    assert runs[1][name][0]["hash"] == runs[1][f"Alone, {name.split()[0]} 1"][0]["hash"]
+
+
+@pytest.mark.parametrize(("size", "name"), CASES)
+def test_all_ranks_have_the_same_bits(runs, size, name):
+    assert len(runs[size][name]) == size
+    assert len({one["hash"] for one in runs[size][name]}) == 1
+
+
+@pytest.mark.parametrize("name", [name for name, *_ in ways(2)])
+def test_two_runs_have_the_same_bits_whoever_starts_them(runs, name):
+    assert runs["again"][name] == runs[2][name]
+
+
+def test_each_rank_stays_on_its_own_gpu(runs):
+    assert [runs[size]["gpus"] for size in SIZES] == [[0], [0, 1], [0, 1, 2]]
+    assert runs["again"]["gpus"] == [0, 0]  # srun --gpus-per-task=1: the only one that is shown
+
+
+def test_zero_holds_a_share_of_the_moments(runs):
+    whole = runs[3]["fp32"][0]["held"]
+    assert [one["held"] for one in runs[3]["fp32 zero"]] == [whole // 3] * 3
+
+
+# What is exchanged, and when --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("size", "name"), [case for case in CASES if "zero" not in case[1]])
+def test_a_block_is_sent_as_soon_as_its_gradients_are_final(runs, size, name):
+    flat = Flat.zeros(param_shapes(CONFIG))
+    blocks = ["ln_f.", "h.1.", "h.0.", "wpe.", "wte."]  # in the order in which backward is done with them
+    for one in runs[size][name]:
+        *groups, number = one["exchanges"]
+        assert len(groups) == len(blocks)
+        for group, block in zip(groups, blocks, strict=True):
+            sent = np.zeros(flat.buffer.size, int)
+            for call, where, start, count, kind, op, root, own_stream, final in group["calls"]:
+                assert (call, where, op, root, own_stream) == ("allReduce", "grads", NCCL_AVG, None, True)
+                assert kind == ("float64" if name == "fp64" else "float32")
+                assert final, f"{block} was sent before it was there"
+                sent[start : start + count] += 1
+            expected = flat.like(np.zeros(flat.buffer.size, int))
+            for parameter in expected:
+                expected[parameter][...] = parameter.startswith(block)
+            assert np.array_equal(sent, expected.buffer)
+            assert len(group["calls"]) <= 2
+        launched = [group["after"] for group in groups]
+        assert launched == sorted(set(launched))  # kernels of the blocks below come between
+        check_number(number, name)
+
+
+@pytest.mark.parametrize(("size", "name"), [case for case in CASES if "zero" in case[1]])
+def test_with_zero_each_shard_goes_to_its_rank_and_comes_back(runs, size, name):
+    n = sum(np.prod(shape) for shape in param_shapes(CONFIG).values())
+    shares, world = [], World()
+    world.size = size
+    for rank in range(size):
+        share = world.shard_of(rank, n)
+        shares.append((rank, share.start, share.stop - share.start))
+    for one in runs[size][name]:
+        loss, scattered, norm, gathered = one["exchanges"]
+        check_number(loss, name)
+        check_number(norm, name)
+        for group, what, op in ((scattered, ("reduce", "grads"), NCCL_AVG), (gathered, ("broadcast", "params"), None)):
+            assert [(call[6], call[2], call[3]) for call in group["calls"]] == shares
+            assert {(*call[:2], call[5]) for call in group["calls"]} == {(*what, op)}
+            assert all(own_stream and final for *_, own_stream, final in group["calls"])
+
+
+def check_number(group, name):
+    """A mean of one number, by way of the world's own place."""
+    kind = "float64" if name.startswith("fp64") else "float32"
+    assert group["calls"] == [["allReduce", kind, 0, 1, kind, NCCL_AVG, None, True, True]]
+
+
+def test_planted_faults_are_noticed():
+    """Two processes plant each fault of nccl_faults.py in turn; one that is none is not noticed."""
+    command = [*python(["tests.ranks.nccl_faults"])]
+    key, pipes = secrets.token_hex(16), {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    processes = [subprocess.Popen([*command, str(rank), key], **pipes) for rank in range(2)]
+    for process in processes:
+        out, error = process.communicate(timeout=120)
+        assert process.returncode == 0, error
+        found = json.loads(out)
+        assert all(one.startswith("losses") for one in found["right"]), found["right"]
+        unnoticed = [fault for fault, said in zip(FAULTS, found["faults"], strict=True) if not said]
+        assert unnoticed == [HARMLESS]
+
+
+# Meeting ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("start", [by_torchrun, by_srun])
+def test_nccls_own_id_reaches_all_ranks_without_mpi(start):
+    ids = [out.strip() for out in start(4, "tests.ranks.meet")]
+    assert len(set(ids)) == 1
+    assert len(bytes.fromhex(ids[0])) == 128
+    assert any(bytes.fromhex(ids[0]))
+
+
+def test_an_error_that_nccl_reports_ends_the_rank():
+    program = """
+import time
+from minigpt.ranks.worlds import met_alone
+from tests.support.cuda import emulated_cupy
+with emulated_cupy(), met_alone("cupy") as world:
+    world.at(7)
+    world.ranks.error = "NCCL_ERROR_REMOTE_ERROR: a network cable"
+    time.sleep(60)
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert "NCCL_ERROR_REMOTE_ERROR: a network cable; NCCL_DEBUG=INFO says more; every rank ends" in ended.stderr
+
+
+def test_ranks_on_one_gpu_are_refused_unless_they_are_to_share_it():
+    apart, together = [["gpu 1 of a", False], ["gpu 1 of b", False]], [["gpu 1 of a", False]] * 2
+    check_gpus(apart, 22800)
+    with pytest.raises(CommError, match=rf"ranks \[0, 1\] have one GPU, gpu 1 of a: .*{SHARE}=1") as refused:
+        check_gpus(together, 23203)
+    assert refused.value.agreed
+    sharing = [["gpu 1 of a", True]] * 2
+    check_gpus(sharing, 23000)
+    with pytest.raises(CommError, match=r"expected NCCL 2.30 or newer, found 2.28"):
+        check_gpus(sharing, 22809)
+    with pytest.raises(CommError, match="have one GPU"):
+        check_gpus([sharing[0], together[0]], 23203)
