@@ -87,6 +87,8 @@ class Line:
             self._tell({"beat": 0})
             for reason in filter(None, [check() for check in self._checks]):
                 self.fail(reason)
+                time.sleep(BEAT)  # for the witness to say so
+                end([])  # whatever the main thread waits for will not come
 
     def _listen(self):
         with contextlib.suppress(OSError, ValueError), self._connection.makefile("rb") as lines:

@@ -1,4 +1,4 @@
-"""python -m tests.ranks.nccl_faults RANK KEY: one of two ranks; plants each fault in turn, says what came of it.
+"""python -m tests.ranks.nccl_faults RANK KEY: one of two ranks plants each fault in turn, and says what came.
 
 A fault is noticed if anything is refused, or numbers or exchanges are not those of the sources as they are.
 """

@@ -65,7 +65,7 @@ def local_gradient(trainer, batches):
 
 
 def noted(world, state, local):
-    """The groups of the step: of each call its name, what is sent, number type, op, root; whether it is final.
+    """The step's groups: of each call its name, what is sent, number type, op, root, whether it is final.
 
     And for each group how many kernels had been launched since the first one.
     """

@@ -14,8 +14,13 @@ PATIENCE = 120  # seconds
 
 
 def by_mpiexec(size, *command):
-    """What `mpiexec -n size python -m command` prints."""
-    return output([subprocess.Popen([mpiexec(), "-n", str(size), *python(command)], **PIPES)])[0]
+    """[what `mpiexec -n size python -m command` prints]."""
+    return output([subprocess.Popen([mpiexec(), "-n", str(size), *python(command)], **PIPES)])
+
+
+def by_nobody(*command):
+    """[what a process prints that no launcher started]."""
+    return started([{}], command)
 
 
 def by_torchrun(size, *command):

@@ -59,9 +59,9 @@ def empty(shape, dtype=float, order="C"):
     return DeviceArray(memory[start : start + n].view(dtype).reshape(shape))
 
 
-FUNCTIONS["empty_like"] = lambda prototype, dtype=None, order="K", subok=None, shape=None: empty(
-    shape or prototype.shape, dtype or prototype.dtype
-)._host
+FUNCTIONS["empty_like"] = lambda prototype, dtype=None, order="K", subok=None, shape=None: (
+    empty(shape or prototype.shape, dtype or prototype.dtype)._host
+)
 FUNCTIONS["empty"] = lambda shape, dtype=float, order="C": empty(shape, dtype)._host  # numpy.empty(like=...)
 
 
