@@ -9,10 +9,10 @@ import json
 import sys
 import tempfile
 from pathlib import Path
-from types import SimpleNamespace
 from typing import NamedTuple
 
 from minigpt.ranks import nccl, overlap
+from minigpt.ranks.launchers import Place
 from tests.ranks.on_gpus import train
 from tests.support.cuda import emulated_cupy, fake_runtime
 from tests.support.cuda.fake_ring import Ring
@@ -128,7 +128,7 @@ def planted(folder, fault):
 def outcome(rank, key, fault):
     """What two ranks come to, plain and with ZeRO-1; or the error."""
     line = RingLine(Ring(key, 2, rank))
-    place = SimpleNamespace(rank=rank, size=2, local_rank=rank)
+    place = Place("two processes", rank, 2, rank, 2, False)
     world = None
     with tempfile.TemporaryDirectory() as folder:
         module = planted(folder, fault)
