@@ -1,10 +1,13 @@
 """Ranks on GPUs, without one: whole steps on the stand-in for NCCL, what is exchanged when, the meeting."""
 
+import importlib
+import inspect
 import json
 import secrets
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,9 +17,11 @@ from minigpt.comm import World
 from minigpt.errors import CommError
 from minigpt.model import param_shapes
 from minigpt.ranks.gpus import SHARE, check_gpus
+from minigpt.ranks.nccl import library
 from tests.ranks.nccl_faults import FAULTS, HARMLESS
 from tests.ranks.on_gpus import CONFIG, CONTEXT, ROWS
 from tests.ranks.processes import PIPES, by_mpiexec, by_nobody, by_srun, by_torchrun, output, python
+from tests.support.cuda import fake_nccl, fake_streams
 from tests.support.cuda.fake_nccl import NCCL_AVG
 
 U = 2.0**-24
@@ -200,6 +205,12 @@ with emulated_cupy(), met_alone("cupy") as world:
     assert "NCCL_ERROR_REMOTE_ERROR: a network cable; NCCL_DEBUG=INFO says more; every" in ended.stderr
 
 
+def test_without_nccl_it_is_said_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy.cuda.nccl", SimpleNamespace(available=False))
+    with pytest.raises(CommError, match=r"expected NCCL, CuPy finds none; pip install 'minigpt\[cupy\]'"):
+        library()
+
+
 def test_ranks_on_one_gpu_are_refused_unless_they_are_to_share_it():
     apart, together = [["gpu 1 of a", False], ["gpu 1 of b", False]], [["gpu 1 of a", False]] * 2
     check_gpus(apart, 22800)
@@ -212,3 +223,38 @@ def test_ranks_on_one_gpu_are_refused_unless_they_are_to_share_it():
         check_gpus(sharing, 22809)
     with pytest.raises(CommError, match="have one GPU"):
         check_gpus([sharing[0], together[0]], 23203)
+
+
+# The stand-in -----------------------------------------------------------------------------------------------
+
+
+def test_the_stand_in_is_as_cupys_own_nccl():
+    real = importlib.import_module("cupy.cuda.nccl")
+    for name, value in vars(fake_nccl).items():
+        if name.startswith("NCCL_"):
+            assert getattr(real, name) == value, name
+    for name in ("get_version", "get_unique_id", "groupStart", "groupEnd", "available"):
+        assert hasattr(real, name), name
+    for name in vars(fake_nccl.NcclCommunicator).keys() - {"error"}:
+        assert name.startswith("_") or hasattr(real.NcclCommunicator, name), name
+    for nccl in (real, fake_nccl):
+        assert isinstance(nccl.get_unique_id(), bytes)
+        with pytest.raises(ValueError, match="commId length 2 != 128"):
+            nccl.NcclCommunicator(1, b"id", 0)
+        with pytest.raises(TypeError, match="expected bytes"):
+            nccl.NcclCommunicator(1, tuple(range(128)), 0)
+        nobody = nccl.NcclCommunicator.__new__(nccl.NcclCommunicator)
+        with pytest.raises(nccl.NcclError, match="INVALID_ARGUMENT"):
+            nobody.check_async_error()
+
+
+def test_streams_and_events_of_the_stand_in_are_as_cupys_own():
+    cuda = importlib.import_module("cupy").cuda
+    for name, methods in {"Stream": ("__init__", "wait_event"), "Event": ("__init__", "record")}.items():
+        for method in methods:
+            theirs, ours = (
+                inspect.signature(getattr(getattr(module, name), method)) for module in (cuda, fake_streams)
+            )
+            assert [(p.name, p.default) for p in theirs.parameters.values()] == [
+                (p.name, p.default) for p in ours.parameters.values()
+            ]

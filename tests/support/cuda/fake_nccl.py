@@ -82,6 +82,7 @@ class NcclCommunicator:
     """A rank among `ndev`; made when all are there."""
 
     error = None  # what check_async_error is to report
+    _ring = None
 
     def __init__(self, ndev, commId, rank):
         if not isinstance(commId, bytes):
