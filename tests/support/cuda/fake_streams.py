@@ -6,6 +6,7 @@ after (a vector clock), so that an order that only chance would keep is seen.
 """
 
 import itertools
+import time
 
 import numpy as np
 
@@ -93,6 +94,7 @@ class Event:
 
     def record(self, stream=None):
         stream = Stream.current() if stream is None else stream
+        self.time = time.perf_counter()
         self.moment = {**stream.after, stream.ptr: stream.count}
         RECORD.append(("record", stream.ptr, self.moment))
 
