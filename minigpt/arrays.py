@@ -39,8 +39,15 @@ def shape_of(array):
     return array.shape if hasattr(array, "shape") else np.shape(array)
 
 
-def use_gpu(number=0):
-    """CuPy, after choosing the GPU that all arrays of this thread are on. Raises ConfigError without one."""
+class _Chosen:
+    gpu = 0  # the number of this process's GPU
+
+
+def use_gpu(number=None):
+    """CuPy, on the GPU of this process: `number`, or the one chosen before. Raises ConfigError without one.
+
+    Numbers count round the GPUs that the process is shown: a launcher may show each rank its own one alone.
+    """
     try:
         import cupy
     except ImportError as reason:
@@ -49,9 +56,9 @@ def use_gpu(number=0):
         count = cupy.cuda.runtime.getDeviceCount()
     except cupy.cuda.runtime.CUDARuntimeError as reason:
         raise ConfigError(f"device cupy: no GPU can be used: {reason}; use --device numpy") from None
-    if number >= count:
-        raise ConfigError(f"device cupy: expected GPU {number}, found {count}, numbered from 0")
-    cupy.cuda.Device(number).use()
+    if number is not None:
+        _Chosen.gpu = number % count
+    cupy.cuda.Device(_Chosen.gpu).use()
     return cupy
 
 
@@ -65,7 +72,7 @@ def dtype_of(name, dtypes=DTYPES):
 
 def gpu_name():
     """What the GPU in use is called."""
-    return use_gpu().cuda.runtime.getDeviceProperties(0)["name"].decode()
+    return use_gpu().cuda.runtime.getDeviceProperties(_Chosen.gpu)["name"].decode()
 
 
 class GpuMemory(NamedTuple):

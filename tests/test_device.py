@@ -1,6 +1,8 @@
 """The same source on device arrays: every op, the model and a whole step, bit for bit as on NumPy."""
 
+import importlib
 import inspect
+import sys
 
 import numpy as np
 import pytest
@@ -90,7 +92,7 @@ def test_what_cupy_lacks_is_caught():
 
 
 def test_the_list_of_functions_is_cupy_s_own():
-    cupy = pytest.importorskip("cupy")
+    cupy = importlib.import_module("cupy") if sys.platform == "linux" else pytest.importorskip("cupy")
     for name, stand_in in FUNCTIONS.items():
         theirs = [(p.name, p.kind) for p in inspect.signature(getattr(cupy, name)).parameters.values()]
         assert theirs == [(p.name, p.kind) for p in inspect.signature(stand_in).parameters.values()], name

@@ -5,8 +5,12 @@ temporary's memory away as soon as its own stream is done with it, while NCCL ma
 """
 
 import contextlib
+import importlib
+import threading
 
 from minigpt.arrays import use_gpu
+from minigpt.errors import CommError
+from minigpt.ranks.gpus import check_gpus, own_gpu
 from minigpt.ranks.overlap import Overlapping
 
 TYPES = {"float32": "NCCL_FLOAT32", "float64": "NCCL_FLOAT64"}
@@ -21,21 +25,22 @@ class NCCLWorld(Overlapping):
         self.line, self.sharded = line, sharded
         self.gather, self.at = line.gather, line.at
         self.cupy = use_gpu(self.local_rank)  # before any other call
-        self.nccl = self.cupy.cuda.nccl
-        unique = self.nccl.get_unique_id().hex() if self.rank == 0 else ""
+        self.nccl = library()
         with line.within("meeting of NCCL"):
-            unique = bytes.fromhex(self.gather(unique)[0])
+            check_gpus(self.gather(own_gpu(self.cupy)), self.nccl.get_version())
+            unique = unique_id(self.nccl, self.rank, self.gather)
             self.ranks = self.nccl.NcclCommunicator(self.size, unique, self.rank)
         self.stream = self.cupy.cuda.Stream(non_blocking=True)
         self.number = {name: self.cupy.zeros(1, name) for name in TYPES}
+        self._asking = threading.Lock()
         self.ready, self.done = (self.cupy.cuda.Event(disable_timing=True) for _ in range(2))
         line.watch(self._check)
 
     def mean(self, number):
-        """The mean of a number over ranks, by way of a place that stays."""
+        """The mean of a number over ranks, by way of a place that stays, and is needed for the next one."""
         place = self.number[number.dtype.name]
         place[0] = number
-        return self.all_reduce(place)[0]
+        return self.all_reduce(place)[0].copy()
 
     def all_reduce(self, array):
         """The mean over ranks, in place.
@@ -113,11 +118,31 @@ class NCCLWorld(Overlapping):
 
     def _check(self):
         """Asked every second, from another thread: what has failed on the way? "" is nothing."""
-        error = self.ranks.check_async_error()
-        return f"NCCL reports error {error}" if error else ""
+        with self._asking:
+            try:
+                if self.ranks:
+                    self.ranks.check_async_error()
+            except self.nccl.NcclError as error:
+                return f"{error}; NCCL_DEBUG=INFO says more"
+        return ""
 
     def close(self):
         """Take leave, after all that is in line."""
         self.stream.synchronize()
-        self.ranks.destroy()
+        with self._asking:
+            ranks, self.ranks = self.ranks, None
+        ranks.destroy()
         self.line.close()
+
+
+def library():
+    """CuPy's binding of NCCL, which `import cupy` does not bring. Raises CommError if there is no NCCL."""
+    nccl = importlib.import_module("cupy.cuda.nccl")
+    if not nccl.available:
+        raise CommError("ranks on GPUs: expected NCCL, CuPy finds none; pip install 'minigpt[cupy]'")
+    return nccl
+
+
+def unique_id(nccl, rank, gather):
+    """The 128 bytes by which ranks find each other: made on rank 0, the same on all."""
+    return bytes.fromhex(gather(nccl.get_unique_id().hex() if rank == 0 else "")[0])

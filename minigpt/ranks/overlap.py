@@ -43,11 +43,12 @@ class Overlapping(World):
 
 
 def buckets(flat):
-    """A Flat's parameters, block by block; those outside of blocks each by itself.
+    """A Flat's parameters, block by block; those outside of blocks layer by layer.
 
-    A block's matrices are neighbours in the buffer, and so are its vectors: two messages a block.
+    Never less than a layer: on a GPU one launch writes the gradients of a gain and its bias, once both places
+    are known. A block's matrices are neighbours in the buffer, and so are its vectors: two messages a block.
     """
-    keys = {name: ".".join(name.split(".")[:2]) for name in flat}  # "h.3", "ln_f.weight"
+    keys = {name: ".".join(name.split(".")[:-1][:2]) for name in flat}  # "h.3", "ln_f", "wte"
     found = []
     for key in dict.fromkeys(keys.values()):
         names = [name for name in flat if keys[name] == key]

@@ -32,6 +32,20 @@ def joined(device, sharded=False):
         world.sharded = sharded
         yield world
         return
+    with met(place, device, sharded) as world:
+        yield world
+
+
+@contextlib.contextmanager
+def met_alone(device, sharded=False):
+    """joined, for a rank that is the only one and exchanges all the same: to try NCCL on the first GPU."""
+    with met(launchers.Place("this program", 0, 1, 0, 1, True), device, sharded) as world:
+        yield world
+
+
+@contextlib.contextmanager
+def met(place, device, sharded):
+    """The world of the ranks of which place is one."""
     if device == "numpy" and not place.speaks_mpi:
         raise errors.ConfigError(
             f"{place.launcher} starts ranks for GPUs: expected --device cupy; on cores use "
@@ -58,13 +72,18 @@ def joined(device, sharded=False):
 
 def address(place, device):
     """Where the witness listens: rank 0 starts it, and the others are told, by MPI if it connects them."""
-    by_mpi = place.speaks_mpi and (device == "numpy" or importlib.util.find_spec("mpi4py"))
-    host, port = (socket.gethostname(), 0) if by_mpi else meeting_point()
+    by_mpi = place.speaks_mpi and (device == "numpy" or needs_mpi(place))
+    host, port = (socket.gethostname(), 0) if by_mpi or place.size == 1 else meeting_point()
     if place.rank == 0:
         port = start_witness("", port, place.size)
-    if by_mpi:
+    if by_mpi and place.size > 1:
         host, port = mpi_of(place).tell(f"{host} {port}").split()
     return ("127.0.0.1" if place.rank == 0 or host == socket.gethostname() else host), int(port)
+
+
+def needs_mpi(place):
+    """Whether ranks on GPUs meet by MPI: if mpiexec started them. Slurm says where they can meet without."""
+    return place.launcher.startswith("mpiexec") and importlib.util.find_spec("mpi4py") is not None
 
 
 def mpi_of(place):

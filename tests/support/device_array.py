@@ -27,6 +27,9 @@ FUNCTIONS = {
         dst, src, casting, True if where is None else where
     ),
     "empty": lambda shape, dtype=float, order="C": np.empty(shape, dtype, order),
+    "empty_like": lambda prototype, dtype=None, order="K", subok=None, shape=None: np.empty_like(
+        prototype, dtype, order, False, shape
+    ),
     "pad": lambda array, pad_width, mode="constant", **kwargs: np.pad(array, pad_width, mode, **kwargs),
     "split": lambda ary, indices_or_sections, axis=0: np.split(ary, indices_or_sections, axis),
     "take_along_axis": lambda a, indices, axis: np.take_along_axis(a, indices, axis),
@@ -44,7 +47,20 @@ UFUNCS = frozenset({
 })  # fmt: skip
 
 
-LAUNCHES = []  # what the device was given to do, in order: a name each
+class Launches(list):
+    """What the device was given to do, in order: a name each. Each of `watchers` hears of it before."""
+
+    def __init__(self):
+        super().__init__()
+        self.watchers = []
+
+    def append(self, name):
+        for watcher in self.watchers:
+            watcher(name)
+        super().append(name)
+
+
+LAUNCHES = Launches()
 WAITS = []  # why the host waited for the device, in order
 
 
@@ -82,7 +98,7 @@ class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
     def __array_function__(self, function, types, arguments, options):
         if function.__name__ not in FUNCTIONS:
             return NotImplemented
-        if function.__name__ != "empty":
+        if function.__name__ not in ("empty", "empty_like"):
             LAUNCHES.append(function.__name__)
         return wrapped(FUNCTIONS[function.__name__](*unwrapped(arguments), **unwrapped(options)))
 
@@ -123,6 +139,10 @@ class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
     def astype(self, dtype, copy=True):
         LAUNCHES.append("astype")
         return DeviceArray(self._host.astype(dtype, copy=copy))
+
+    def copy(self, order="C"):
+        LAUNCHES.append("copy")
+        return DeviceArray(self._host.copy(order))
 
     def reshape(self, *shape):
         return DeviceArray(self._host.reshape(*shape))

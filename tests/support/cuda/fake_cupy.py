@@ -14,6 +14,7 @@ import numpy as np
 
 from tests.support.cuda.emulator import EmulationError, Library
 from tests.support.cuda.fake_runtime import OutOfMemoryError
+from tests.support.cuda.fake_streams import UNDER_WAY
 from tests.support.device_array import FUNCTIONS, LAUNCHES, DeviceArray
 from tests.support.device_memory import METER
 
@@ -25,7 +26,9 @@ MOST_SHARED = 227 * 1024  # bytes that a block may have on an H100
 
 GUARD = 1024  # bytes on either side of an array
 SPOILED = b"\xa5\xff"  # NaN as bfloat16 and as float32, negative as an integer
+UNTOUCHED = np.frombuffer(SPOILED * 2 * GUARD, np.uint8)  # more than there is on either side
 _guarded = {}  # id of the memory -> a weak reference to it, and where the array in it begins and ends
+_types = {}  # id of the memory -> the number type that the array was made for
 
 
 @contextlib.contextmanager
@@ -48,6 +51,7 @@ def empty(shape, dtype=float, order="C"):
     start = GUARD + -(memory.ctypes.data + GUARD) % 512  # as in CuPy, arrays begin at multiples of 512
     key = id(memory)
     _guarded[key] = weakref.ref(memory, lambda _: _guarded.pop(key)), start, start + n
+    _types[key] = dtype
     if SETTINGS.mode == "sanitized":
         poison(memory[:start])
         poison(memory[start + n :])
@@ -55,7 +59,19 @@ def empty(shape, dtype=float, order="C"):
     return DeviceArray(memory[start : start + n].view(dtype).reshape(shape))
 
 
+FUNCTIONS["empty_like"] = lambda prototype, dtype=None, order="K", subok=None, shape=None: (
+    empty(shape or prototype.shape, dtype or prototype.dtype)._host
+)
 FUNCTIONS["empty"] = lambda shape, dtype=float, order="C": empty(shape, dtype)._host  # numpy.empty(like=...)
+
+
+def owner_of(address):
+    """(memory, address of its first byte, bytes, number type) of what an address is in, or None."""
+    for key, (reference, start, stop) in list(_guarded.items()):
+        memory = reference()
+        if memory is not None and memory.ctypes.data + start <= address < memory.ctypes.data + stop:
+            return memory, memory.ctypes.data + start, stop - start, _types[key]
+    return None
 
 
 def poison(memory):
@@ -71,8 +87,8 @@ def check_guards(array):
         return
     _, start, stop = _guarded[id(memory)]
     for edge in (slice(0, start), slice(stop, memory.size)):
-        written = memory[edge] != np.resize(np.frombuffer(SPOILED, np.uint8), memory.size)[edge]
-        if written.any():
+        found, phase = memory[edge], (edge.start or 0) % len(SPOILED)
+        if (found != UNTOUCHED[phase : phase + found.size]).any():
             raise EmulationError(f"bytes around an array of shape {array.shape} were written")
 
 
@@ -158,6 +174,9 @@ class RawKernel:
             raise EmulationError(f"{self._name}: {shared_mem} bytes of shared memory are too many")
         LAUNCHES.append(self._name)
         opened = [opened_argument(argument) for argument in args]
+        for argument in opened:
+            if isinstance(argument, np.ndarray):
+                UNDER_WAY.check(self._name, argument.ctypes.data, argument.nbytes)
         library = self._module.library(SETTINGS.mode)
         launched = library.launch(self._name, grid, block, shared_mem, opened, SETTINGS.seed)
         COUNTS.bank_conflicts += launched.bank_conflicts

@@ -1,45 +1,30 @@
-"""What of cupy.cuda and cupyx minigpt uses, without a GPU: one device, one stream, all done at once."""
+"""What of cupy.cuda and cupyx minigpt uses, without a GPU."""
 
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
 
-from tests.support.cuda import fake_cublas
-from tests.support.device_array import WAITS
+from tests.support.cuda import fake_cublas, fake_nccl
+from tests.support.cuda.fake_streams import Event, Stream
 from tests.support.device_memory import METER
 
 
-class Stream:
-    """The stream that every launch goes to."""
-
-    ptr = 0
-
-    def synchronize(self):
-        WAITS.append("stream")
-
-
-class Event:
-    """A moment of the stream, which has passed as soon as it is recorded."""
-
-    def __init__(self, block=False, disable_timing=False, interprocess=False):
-        self.recorded = False
-
-    def record(self, stream=None):
-        self.recorded = True
-
-    def synchronize(self):
-        """Waiting for an event that was never recorded is no wait, nor is it for one that has passed."""
-
-
 class Device:
-    """GPU 0."""
+    """One of the GPUs that are shown; the current one by default."""
 
-    def __init__(self, id=0):
-        self.id = id
+    shown, current = 1, 0
+
+    def __init__(self, id=None):
+        self.id = Device.current if id is None else id
 
     def use(self):
-        if self.id:
+        if not 0 <= self.id < Device.shown:
             raise CUDARuntimeError("cudaErrorInvalidDevice: invalid device ordinal")
+        Device.current = self.id
+
+    @property
+    def pci_bus_id(self):
+        return f"00000000:{FIRST_BUS + self.id:02X}:00.0"
 
 
 class CUDARuntimeError(RuntimeError):
@@ -50,7 +35,7 @@ class OutOfMemoryError(MemoryError):
     """The device's memory does not suffice."""
 
 
-STREAM = Stream()
+FIRST_BUS = 1
 
 
 def modules():
@@ -59,13 +44,14 @@ def modules():
     cuda.cublas = fake_cublas
     cuda.device = SimpleNamespace(get_cublas_handle=lambda: 0)
     cuda.runtime = SimpleNamespace(
-        getDeviceCount=lambda: 1,
+        getDeviceCount=lambda: Device.shown,
         CUDARuntimeError=CUDARuntimeError,
         getDeviceProperties=lambda device: {"name": b"no NVIDIA H100 at all"},
         memGetInfo=lambda: (METER.limit - METER.live, METER.limit),
     )
     cuda.memory = SimpleNamespace(OutOfMemoryError=OutOfMemoryError)
     cuda.Device, cuda.Event, cuda.Stream = Device, Event, Stream
-    cuda.get_current_stream = lambda: STREAM
+    cuda.get_current_stream = Stream.current
     cupyx.empty_pinned = lambda shape, dtype=float, order="C": np.empty(shape, dtype, order)
-    return {"cupy.cuda": cuda, "cupyx": cupyx}
+    # as in CuPy, cupy.cuda.nccl must be imported by its name
+    return {"cupy.cuda": cuda, "cupy.cuda.nccl": fake_nccl, "cupyx": cupyx}
