@@ -5,7 +5,7 @@ import hashlib
 
 from minigpt import kernels, room
 from minigpt.arrays import DTYPES
-from minigpt.config import PRESETS, GPTConfig, OptimizerConfig, whole_between
+from minigpt.config import LIMITS, PRESETS, GPTConfig, OptimizerConfig, whole_between
 from minigpt.data import ORDERS
 from minigpt.errors import ConfigError
 
@@ -128,7 +128,9 @@ def resolved(recipe):
         raise ConfigError(f"preset must be one of {', '.join(PRESET_RECIPES)}: found {recipe.preset!r}")
     preset = PRESET_RECIPES[recipe.preset] | {"out": f"runs/{recipe.preset}"}
     gaps = {name: value for name, value in preset.items() if getattr(recipe, name) is None}
-    model_config(dataclasses.replace(recipe, **gaps))
+    filled = dataclasses.replace(recipe, **gaps)
+    whole_between("context", filled.context, 1, LIMITS["n_ctx"])
+    model_config(filled)
     recipe = dataclasses.replace(recipe, **{name: gaps[name] for name in gaps if name not in LATER})
     if not recipe.out:
         raise ConfigError("out must name a folder: found an empty name")
