@@ -107,7 +107,7 @@ class Place:
     """A folder with a good example of every file that a command may take."""
 
     def __init__(self, root):
-        self.root, self.new = root, root / "new"
+        self.root, self.new, self.parsed = root, root / "new", {}
         self.text, self.tokenizer = root / "text.txt", root / "tokenizer.json"
         self.text.write_text(TEXT)
         tokenizer = Tokenizer.train([TEXT], 260)
