@@ -117,13 +117,14 @@ def main():
     options = parser.parse_args()
     results = {}
     runs = {kind.__name__: kind(np.random.default_rng(1), options.steps) for kind in KINDS}
-    runs |= {str(path): recorded(path) for path in options.metrics}
+    real = {f"run {path.resolve().parent.name}": recorded(path) for path in options.metrics}
+    runs |= real
     print(f"{'run':28}" + "".join(f"{f'z > {limit:g}':>16}" for limit in LIMITS) + "   refused of judged")
     for name, (losses, norms) in runs.items():
         of_run = {f"{limit:g}": counts(losses, norms, limit) for limit in LIMITS}
-        results[name] = of_run | {"largest_z": largest(losses, norms)} if Path(name).exists() else of_run
+        results[name] = of_run | {"largest_z": largest(losses, norms)} if name in real else of_run
         cells = [f"{found['refused']}/{found['judged']}" for found in of_run.values()]
-        print(f"{name[-28:]:28}" + "".join(f"{cell:>16}" for cell in cells), flush=True)
+        print(f"{name:28}" + "".join(f"{cell:>16}" for cell in cells), flush=True)
     results["missed"] = {f"{limit:g}": missed(limit, 10_000, np.random.default_rng(2)) for limit in LIMITS}
     print(f"missed spikes: {results['missed']}")
     if options.save:

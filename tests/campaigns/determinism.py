@@ -62,6 +62,7 @@ def between(one, two):
     if not any(gaps) and one[1] == two[1]:
         value = "identical"
     else:
-        first = next((a[0] for a, gap in zip(one[0], gaps, strict=True) if gap), "none")
-        value = f"differ: losses from step {first} on, by {max(gaps):.2g} at most"
+        first = next((a[0] for a, gap in zip(one[0], gaps, strict=True) if gap), None)
+        losses = f"losses from step {first} on, by {max(gaps):.2g} at most" if first else "losses do not"
+        value = f"weights differ; {losses}"
     return Row("one thread against two", "nothing: said here", value, True)
