@@ -93,7 +93,7 @@ GENERATE = {
 
 def test_no_argument_is_forgotten():
     optimizer = {field.name for field in dataclasses.fields(OptimizerConfig)}
-    trainer = set(inspect.signature(Trainer).parameters) - {"config", "params", "world", "optimizer"}
+    trainer = set(inspect.signature(Trainer).parameters) - {"config", "params", "world", "state", "optimizer"}
     assert trainer == set(TRAINER)
     assert not trainer & optimizer
     assert set(inspect.signature(generate).parameters) == set(GENERATE)

@@ -49,7 +49,7 @@ def test_a_batch_to_evaluate_takes_what_is_counted():
 def test_a_batch_that_cannot_be_evaluated_is_refused_before(monkeypatch):
     config = GPTConfig(1, 1, 8, 16, 300)
     model = Model(config, init_params(config), None, table("fast", "float32", 1))
-    monkeypatch.setattr(room, "available_bytes", lambda: 1e4)
+    monkeypatch.setattr(room, "available_bytes", lambda: 2e4)
     evaluate.check_batch(model, 3, 16)
     with pytest.raises(ConfigError, match=r"a batch of 4 x 16 tokens needs .* use a smaller batch-size"):
         evaluate.check_batch(model, 4, 16)
