@@ -204,7 +204,7 @@ def run(recipe, terminal=None):
     recipe = resolved(recipe)
     out = Path(recipe.out)
     out.mkdir(parents=True, exist_ok=True)  # a place that cannot be written to is found out now
-    with StopSignal() as stop, contextlib.ExitStack() as held:
+    with StopSignal(patient=False) as stop, contextlib.ExitStack() as held:
         log = Log(out, terminal, stop.ask)
         try:
             hold(out, held)
