@@ -45,7 +45,7 @@ FAULTS = {
     "deleted ones may keep their names": (crash.cut, shelf, "flush", lambda path: None, 3),
     "deleted where it is": (crash.died, shelf, "temporary_of", lambda path: path, 9),
     "moments begin anew": (resume.at_every_step, checkpoint, "fill_moments", lambda *_: None, 20),
-    "nothing is compared": (damage.flipped, damage, "checked_record", lambda path: None, 99),
+    "nothing is compared": (damage.flipped, damage, "checked_record", lambda *_: None, 99),
 }
 
 
