@@ -149,6 +149,8 @@ def resolved(recipe):
     kernels.check_choice(recipe.ops, recipe.dtype, recipe.device, recipe.tf32)
     if recipe.order not in ORDERS:
         raise ConfigError(f"order must be {' or '.join(ORDERS)}: found {recipe.order!r}")
+    if not isinstance(recipe.allow_changes, str | None):
+        raise ConfigError(f"allow_changes must be names, with commas: found {recipe.allow_changes!r}")
     if recipe.data_format not in (None, "raw"):
         raise ConfigError(f"data_format must be raw, or left out: found {recipe.data_format!r}")
     if recipe.data_format and not recipe.data:

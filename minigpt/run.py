@@ -170,8 +170,7 @@ class Run:
             self.log.say(f"saving checkpoints held the run up {share:.2%} of the time")
         self.saver.wait()
         if self.saver.failure:
-            self.log.warn("the trained weights are not saved: make room, then the same command goes on")
-            return 1
+            return self.not_saved()
         folder = self.saver.latest or checkpoints(self.recipe.out)[-1]
         self.log.say(
             f"done: {score.bits_per_byte:.3f} bits a byte on held-out text, "
@@ -180,13 +179,17 @@ class Run:
         self.log.say(f'try: minigpt sample --weights {folder} --prompt "The people of"')
         return 0
 
+    def not_saved(self):
+        """Say that the run ends without its last save; the exit code."""
+        self.log.warn("what came after the last checkpoint is not saved; the same command goes on from there")
+        return 1
+
     def leave(self):
         """Save, because the run is to stop here; the exit code."""
         self.save()
         self.saver.wait()
         if self.saver.failure:
-            self.log.warn("stopped, and what came after the last checkpoint is lost")
-            return 1
+            return self.not_saved()
         again = "the same command" if self.recipe.resume == "auto" else "the same command with --resume auto"
         said = f"saved: {self.saver.latest}; {again} goes on from there"
         if self.log.gone:
@@ -205,7 +208,7 @@ def run(recipe, terminal=None):
     out = Path(recipe.out)
     out.mkdir(parents=True, exist_ok=True)  # a place that cannot be written to is found out now
     with StopSignal(patient=False) as stop, contextlib.ExitStack() as held:
-        log = Log(out, terminal, stop.ask)
+        log, training = Log(out, terminal, stop.ask), None
         try:
             hold(out, held)
             training = Run(recipe, log)
@@ -218,6 +221,8 @@ def run(recipe, terminal=None):
             with training.ahead, training.saver:
                 return go_on(training, stop)
         except Stopped:
+            if training and training.saver.failure:
+                return training.not_saved()
             log.say("stopped by a signal; there was nothing to save: the same command does the rest")
             return RESUMABLE
 
