@@ -5,7 +5,7 @@ EXTRAS ?= test
 RUN = $(VENV)/bin
 ARGS ?=
 
-.PHONY: train test check mutants tokenizer-proof check-124M fault-table fuzz goldens bench clean
+.PHONY: train test check mutants tokenizer-proof check-124M fault-table fuzz faults goldens bench clean
 .PHONY: gpu kernel-faults kernel-sanitizers kernel-registers guard
 
 train: $(VENV)/.run
@@ -34,6 +34,9 @@ fault-table: $(VENV)/.proof  # 58 mistakes planted in four precisions: which doe
 
 fuzz: $(VENV)/.test  # 10,000 damaged files of each format of weights
 	$(RUN)/python -m tests.fuzz_weights
+
+faults: $(VENV)/.test  # kills, power cuts, full disks, flipped bits, signals; writes PROOF.md; 20 minutes
+	$(RUN)/python -m tests.campaigns $(ARGS)
 
 guard: $(VENV)/.test  # how often the spike guard refuses a step that is no spike; ARGS="RUN/metrics.jsonl" for real ones
 	$(RUN)/python -m bench.guard --save $(ARGS)

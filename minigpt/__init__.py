@@ -1,33 +1,35 @@
-"""minigpt: GPT-2 by hand on NumPy and CuPy. Start reading at minigpt/train.py."""
+"""minigpt: GPT-2 by hand on NumPy and CuPy. Start reading at minigpt/train.py.
 
-from minigpt.api import init_params, logits, loss_and_grads
-from minigpt.config import PRESETS, GPTConfig
-from minigpt.errors import CheckpointError, CommError, ConfigError, DataError, MinigptError, NumericsError
-from minigpt.sample import generate, generate_batch
-from minigpt.shards import TokenShards
-from minigpt.tokenizer import Tokenizer
-from minigpt.trainer import Trainer
-from minigpt.weights import load_weights, save_weights
+A name is imported when it is first asked for: a program begins before NumPy is there, so that Ctrl-C finds
+somebody there.
+"""
+
+import importlib
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "PRESETS",
-    "CheckpointError",
-    "CommError",
-    "ConfigError",
-    "DataError",
-    "GPTConfig",
-    "MinigptError",
-    "NumericsError",
-    "TokenShards",
-    "Tokenizer",
-    "Trainer",
-    "generate",
-    "generate_batch",
-    "init_params",
-    "load_weights",
-    "logits",
-    "loss_and_grads",
-    "save_weights",
-]
+HOMES = {
+    "api": ("init_params", "logits", "loss_and_grads"),
+    "config": ("PRESETS", "GPTConfig"),
+    "errors": (
+        "CheckpointError", "CommError", "ConfigError", "DataError", "MinigptError", "NumericsError"
+    ),
+    "sample": ("generate", "generate_batch"),
+    "shards": ("TokenShards",),
+    "tokenizer": ("Tokenizer",),
+    "trainer": ("Trainer",),
+    "weights": ("load_weights", "save_weights"),
+}  # fmt: skip
+HOME_OF = {name: home for home, names in HOMES.items() for name in names}
+__all__ = sorted(HOME_OF)
+
+
+def __getattr__(name):
+    """A public name, from the file where it is at home."""
+    if name not in HOME_OF:
+        raise AttributeError(f"module 'minigpt' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"minigpt.{HOME_OF[name]}"), name)
+
+
+def __dir__():
+    return [*globals(), *__all__]

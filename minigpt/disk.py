@@ -1,5 +1,6 @@
 """Files that are really there: flushed to the disk, described by size and SHA-256, read with plain errors."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -27,6 +28,50 @@ def describe(path):
     """Size and SHA-256 of a file."""
     with open(path, "rb") as file:
         return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+def write_file(path, chunks):
+    """Write a file and return once the disk has its bytes; its size and SHA-256, as `describe` would say.
+
+    The hash is that of what was to be written, not of what was: a file that reads back otherwise is damaged.
+    chunks: bytes, one after the other.
+    """
+    digest, size = hashlib.sha256(), 0
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+    try:
+        for chunk in chunks:
+            digest.update(chunk)
+            write_all(file, chunk)
+            size += len(chunk)
+        os.fsync(file)
+    finally:
+        os.close(file)
+    return {"bytes": size, "sha256": digest.hexdigest()}
+
+
+def write_all(file, content):
+    """os.write of bytes or an array, again and again until all is written: one call may take less."""
+    rest = memoryview(content).cast("B") if len(content) else b""
+    while rest:
+        rest = rest[os.write(file, rest) :]
+
+
+def forget(path):
+    """Ask the system to drop a file's bytes from memory, so that they are next read from the disk itself."""
+    if hasattr(os, "posix_fadvise"):
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        with contextlib.suppress(OSError):  # a file system may know better
+            os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(file)
+
+
+def remove_folder(folder):
+    """Delete a folder and all in it, as far as the system allows."""
+    for path in sorted(folder.rglob("*"), reverse=True):  # what a folder holds comes before it
+        with contextlib.suppress(OSError):
+            path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def flush(path):
@@ -66,10 +111,7 @@ def replace_file(path, content):
         raise DataError(f"{path}: expected the name of a file, found {kind}; give another name")
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        write_file(temporary, [content])
         os.replace(temporary, path)
     except OSError as reason:
         temporary.unlink(missing_ok=True)
@@ -78,7 +120,12 @@ def replace_file(path, content):
 
 def write_json(path, value):
     """A JSON object as an indented file."""
-    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    path.write_bytes(as_json(value))
+
+
+def as_json(value):
+    """The bytes of such a file."""
+    return (json.dumps(value, indent=2) + "\n").encode()
 
 
 def read_json(path, limit=None):

@@ -1,22 +1,45 @@
 """What a run writes while it goes: one line a step on the terminal, and two files for other programs."""
 
+import contextlib
+import errno
 import json
+import os
 import sys
 from pathlib import Path
+
+from minigpt.disk import write_all
+from minigpt.screen import tell
+
+GONE = (errno.EPIPE, errno.EIO)  # writing to a pipe that nobody reads, to a terminal that was closed
+LONGEST = 2**20  # bytes of a line, at most
 
 
 class Log:
     """The terminal, main.log in llm.c's grammar, metrics.jsonl in full precision, samples.txt.
 
-    Files are appended to: after a resume, later lines win.
+    Files are appended to: after a resume, later lines win. A disk that takes no line is warned of once and
+    does not end the run; nor does a terminal that has gone, of which on_gone() is told.
     """
 
-    def __init__(self, out, terminal=None):
-        self.out, self.terminal = Path(out), terminal or sys.stdout
+    def __init__(self, out, terminal=None, on_gone=lambda: None):
+        self.out, self.terminal, self.on_gone = Path(out), terminal or sys.stdout, on_gone
+        self.gone = False  # whether nobody reads the terminal any more
+        self._failed, self._mended = set(), set()  # what could not be written; what ends with a whole line
 
     def say(self, text=""):
         """A line for the person at the terminal."""
-        print(text, file=self.terminal, flush=True)
+        try:
+            print(text, file=self.terminal, flush=True)
+        except (OSError, ValueError) as error:
+            if getattr(error, "errno", errno.EPIPE) in GONE:
+                self._leave_terminal()
+            else:
+                self._warn_once("standard output", error)
+
+    def warn(self, text):
+        """A line on standard error."""
+        with contextlib.suppress(OSError, ValueError):
+            tell(f"minigpt: {text}")
 
     def step(self, step, steps, report, seconds, waited, tokens, mfu, left):
         """One optimizer step; seconds in all, of which it waited for its batches."""
@@ -50,8 +73,52 @@ class Log:
         self._append("metrics.jsonl", json.dumps(numbers))
 
     def _append(self, name, line):
-        with open(self.out / name, "a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        if name not in self._mended:
+            self._mended.add(name)
+            mend(self.out / name)
+        try:
+            append(self.out / name, (line + "\n").encode())
+        except OSError as error:
+            self._warn_once(self.out / name, error)
+
+    def _warn_once(self, what, error):
+        if what not in self._failed:
+            self._failed.add(what)
+            self.warn(f"{what}: not written: {error.strerror or error}; the run goes on without these lines")
+
+    def _leave_terminal(self):
+        """Write on to nowhere; what Python still holds for the terminal goes there too."""
+        if self.terminal is sys.stdout:
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        self.terminal, self.gone = open(os.devnull, "w", encoding="utf-8"), True
+        self.on_gone()
+
+
+def append(path, content):
+    """Add whole lines to the end of a file, or nothing."""
+    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        size = os.fstat(file).st_size
+        try:
+            write_all(file, content)
+        except OSError:
+            with contextlib.suppress(OSError):  # a device has no size
+                os.ftruncate(file, size)
+            raise
+    finally:
+        os.close(file)
+
+
+def mend(path):
+    """Cut off what stands behind the last whole line of a file: a power cut may have left a part of one."""
+    with contextlib.suppress(OSError):
+        size = path.stat().st_size if path.is_file() else 0
+        if size:
+            with open(path, "rb") as file:
+                file.seek(max(0, size - LONGEST))
+                end = file.read()
+            os.truncate(path, size - len(end) + end.rfind(b"\n") + 1)
 
 
 def clock(seconds):

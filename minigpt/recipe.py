@@ -64,6 +64,10 @@ class Recipe:
     not applied; 6 is a good value. 0: only steps that are not finite are refused."""
     checkpoint_every: int = 300
     """Steps between checkpoints; one is always made at the end."""
+    keep: int = 3
+    """Newest checkpoints to keep; at least 1."""
+    keep_every: int = 0
+    """Keep those of every so many steps, too. 0: none."""
     eval_every: int = 200
     """Steps between looks at a part of the held-out text. 0: at the end only."""
     eval_tokens: int = 20 * 64 * 1024
@@ -74,6 +78,8 @@ class Recipe:
     """Tokens in a sample."""
     resume: str = "auto"
     """auto (the newest checkpoint in out), never (an older run is moved aside), or a checkpoint's folder."""
+    allow_changes: str | None = None
+    """What a resumed run may have otherwise than its checkpoint: names, with commas, as lr,warmup."""
     device: str = "numpy"
     """numpy (this machine's cores), or cupy (an NVIDIA GPU)."""
     dtype: str = "float32"
@@ -117,7 +123,7 @@ PRESET_RECIPES = {
 
 # what a resumed run may change: it decides what is shown and where it lies, not what is computed
 FREE = ("out", "checkpoint_every", "sample_every", "sample_tokens", "resume", "threads")
-FREE += ("eval_every", "eval_tokens")
+FREE += ("eval_every", "eval_tokens", "keep", "keep_every", "allow_changes")
 FREE += ("data", "val_data", "data_format")  # where the tokens are from; settings compares the tokens
 LEAST_VOCAB = 257  # the bytes and <|endoftext|>
 LATER = ("tokenizer", "n_vocab")  # what is left out of these is known when the data is
@@ -136,9 +142,9 @@ def resolved(recipe):
     model_config(filled)
     recipe = dataclasses.replace(recipe, **{name: gaps[name] for name in gaps if name not in LATER})
     optimizer_config(recipe)
-    for name in ("batch_size", "tokens_per_step", "checkpoint_every", "eval_tokens"):
+    for name in ("batch_size", "tokens_per_step", "checkpoint_every", "eval_tokens", "keep"):
         whole_between(name, getattr(recipe, name), 1)
-    for name in ("eval_every", "sample_every", "sample_tokens", "seed"):
+    for name in ("keep_every", "eval_every", "sample_every", "sample_tokens", "seed"):
         whole_between(name, getattr(recipe, name), 0)
     if recipe.threads is not None:
         whole_between("threads", recipe.threads, 1, 1024)
@@ -153,6 +159,8 @@ def resolved(recipe):
         check_room(recipe)
     if recipe.order not in ORDERS:
         raise ConfigError(f"order must be {' or '.join(ORDERS)}: found {recipe.order!r}")
+    if not isinstance(recipe.allow_changes, str | None):
+        raise ConfigError(f"allow_changes must be names, with commas: found {recipe.allow_changes!r}")
     if recipe.data_format not in (None, "raw"):
         raise ConfigError(f"data_format must be raw, or left out: found {recipe.data_format!r}")
     if recipe.data_format and not recipe.data:

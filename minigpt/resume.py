@@ -4,43 +4,80 @@ from pathlib import Path
 
 from minigpt import checkpoint
 from minigpt.errors import CheckpointError, ConfigError
+from minigpt.recipe import masters
+from minigpt.shelf import checkpoints, newest_sound, set_aside, step_of
+
+# what makes a model's weights: another value is another model
+SHAPE = ("n_layer", "n_head", "n_embd", "n_vocab", "context", "tokenizer")
 
 
-def source_of(recipe):
-    """The checkpoint to resume from, or None for a new run."""
-    if recipe.resume not in ("auto", "never"):
-        if not (Path(recipe.resume) / "state.json").is_file():
-            raise CheckpointError(
-                f"resume: {recipe.resume} is no checkpoint: expected a folder with state.json"
-            )
-        return Path(recipe.resume)
-    found = checkpoint.checkpoints(recipe.out) if recipe.resume == "auto" else []
-    return found[-1] if found else None
+def source_of(recipe, warn):
+    """The checkpoint to resume from, or None for a new run. warn(line): of those that are passed over."""
+    if recipe.resume == "never":
+        return None
+    if recipe.resume == "auto":
+        return newest_sound(recipe.out, warn)
+    if not (Path(recipe.resume) / "state.json").is_file():
+        raise CheckpointError(f"resume: {recipe.resume} is no checkpoint: expected a folder with state.json")
+    return Path(recipe.resume)
 
 
-def resumed_state(source, config, wanted):
-    """The state in a checkpoint, if it is of the same run as is wanted."""
+def resumed_state(source, config, recipe, wanted, say):
+    """The state in a checkpoint, if it is of the run that is wanted, but for changes that are allowed.
+
+    say(line): what differs. Raises ConfigError with every difference that is not allowed.
+    """
+    allowed = names_in(recipe.allow_changes, wanted)
     found_config, state, found = checkpoint.load(source)
-    differences = [
-        f"{name}: {found.get(name)!r} there, {wanted.get(name)!r} here"
+    changes = {
+        name: f"{name}: {found.get(name)!r} there, {wanted.get(name)!r} here"
         for name in sorted(found.keys() | wanted.keys())
         if found.get(name) != wanted.get(name)
-    ]
-    if differences:
-        raise ConfigError(
-            f"{source} is of another run: {'; '.join(differences)}. Give its values to continue it, "
-            f"another --out, or --resume never to start anew"
-        )
+    }
+    if refused := [name for name in changes if name in SHAPE or name not in allowed]:
+        raise ConfigError(f"{source} is of another run: {'; '.join(changes.values())}. {advice(refused)}")
     if found_config != config:
         raise CheckpointError(f"{source}: state.json and config.json disagree: {found_config}")
+    if (there := state.params.buffer.dtype) != masters(recipe):
+        here = f"{recipe.dtype} needs {masters(recipe)}"
+        raise ConfigError(f"{source}: dtype: its parameters are {there}, {here}")
+    for change in changes.values():
+        say(f"changed, as allowed: {change}")
     return state
+
+
+def names_in(allowed, settings):
+    """The names in a list with commas. Raises ConfigError for one that is no setting, or a shape's."""
+    names = [name.strip().replace("-", "_") for name in (allowed or "").split(",") if name.strip()]
+    for name in names:
+        if name in SHAPE:
+            raise ConfigError(f"allow-changes: {name} cannot change: it makes the shape of the weights")
+        if name not in settings:
+            raise ConfigError(f"allow-changes: no setting {name!r}: expected some of {', '.join(settings)}")
+    return names
+
+
+def advice(refused):
+    """What to do about differences."""
+    other = "another --out, or --resume never to start anew"
+    if fixed := [name for name in refused if name in SHAPE]:
+        return f"{', '.join(fixed)} cannot change: give its values to continue it, {other}"
+    return f"Give its values to continue it, --allow-changes {','.join(refused)} to change them, {other}"
+
+
+def leave_later(out, source, step, warn):
+    """Set aside what a run that goes back to an earlier checkpoint of its own would meet again."""
+    if source and source.resolve().parent == out.resolve():
+        for path in checkpoints(out):
+            if step_of(path) > step:
+                warn(f"{path}: is later than {source}: kept as {set_aside(path, 'replaced')}")
 
 
 def move_aside(out):
     """Rename an older run's folder, so that a new run may take its place and nothing is lost."""
     if not any(out.iterdir()):
         return
-    if not (out / "main.log").exists() and not checkpoint.checkpoints(out):
+    if not (out / "main.log").exists() and not checkpoints(out):
         raise ConfigError(f"out: {out} holds something, but no run: give another --out")
     out = out.resolve()
     number = 1

@@ -1,6 +1,8 @@
 """The loop around the training step: begin or resume, step, look, save, and say at the end how it went."""
 
+import contextlib
 import dataclasses
+import os
 import time
 from pathlib import Path
 
@@ -10,18 +12,23 @@ from minigpt.compressors import bits_per_byte
 from minigpt.corpus import read_corpus
 from minigpt.data import batch
 from minigpt.decode import Decoder
-from minigpt.errors import MinigptError, NumericsError
+from minigpt.disk import lock_folder
+from minigpt.errors import ConfigError, MinigptError, NumericsError
 from minigpt.evaluate import evaluate
 from minigpt.flops import flops_per_token, peak_of
 from minigpt.log import Log, clock
 from minigpt.model import init_params
 from minigpt.model_files import Model
 from minigpt.prefetch import Prefetch
+from minigpt.provenance import provenance
 from minigpt.recipe import masters, model_config, optimizer_config, resolved, settings
-from minigpt.resume import move_aside, resumed_state, source_of
+from minigpt.resume import leave_later, move_aside, resumed_state, source_of
 from minigpt.sample import continuation
-from minigpt.stop import RESUMABLE, StopSignal
+from minigpt.saver import Saver
+from minigpt.shelf import checkpoints
+from minigpt.stop import RESUMABLE, Stopped, StopSignal
 from minigpt.tokenizer import Tokenizer
+from minigpt.train import new_state
 from minigpt.trainer import Trainer
 
 QUICK_LOOK = 8_192  # held-out tokens, spread over all, that a validation on the way reads
@@ -33,15 +40,17 @@ class Run:
 
     def __init__(self, recipe, log):
         self.started = time.perf_counter()
-        self.log, self.source = log, source_of(recipe)
+        self.log, self.source = log, source_of(recipe, log.warn)
         self.corpus = read_corpus(recipe, Tokenizer.load(self.source) if self.source else None)
         # a short text may have fewer pairs to merge than asked for
         self.recipe = recipe = dataclasses.replace(recipe, n_vocab=self.corpus.tokenizer.n_vocab)
         self.config = model_config(recipe)
         self.settings = settings(recipe, self.corpus)
+        state = self.first_state()
         self.trainer = Trainer(
             self.config,
-            init_params(self.config, recipe.seed, masters(recipe)),
+            state.params,
+            state=state,
             ops=recipe.ops,
             threads=recipe.threads,
             device=recipe.device,
@@ -49,14 +58,21 @@ class Run:
             tf32=recipe.tf32,
             **vars(optimizer_config(recipe)),
         )
-        if self.source:
-            self.trainer.restore(resumed_state(self.source, self.config, self.settings))
         # text is made in the type of the masters: a sample costs little, and cached attention wants float32
         self.precise = kernels.table(recipe.ops, masters(recipe), recipe.threads, recipe.device)
         with self.trainer.ops.session():
             self.peak, self.machine = peak_of(recipe, self.trainer.ops)
         self.ahead = Prefetch(self.batches, recipe.steps)
         self.waited = self.stepped = 0.0  # seconds: for batches, and in steps as a whole
+        self.saver = Saver(self.write, log.warn)
+        self.tokenizer_files = checkpoint.files_of(self.corpus.tokenizer)
+        self.about = provenance(recipe, self.trainer.ops)
+
+    def first_state(self):
+        """Where the run begins, or goes on."""
+        if not self.source:
+            return new_state(init_params(self.config, self.recipe.seed, masters(self.recipe)))
+        return resumed_state(self.source, self.config, self.recipe, self.settings, self.log.say)
 
     def introduce(self):
         """What is trained on what, before the first step."""
@@ -126,13 +142,13 @@ class Run:
             f"{kept}; start anew with --resume never and a lower --lr"
         )
 
-    def validate(self, whole=False):
+    def validate(self, whole=False, progress=lambda rows: None):
         """Score the held-out text, or windows spread over it, and report."""
         recipe, ids = self.recipe, self.corpus.val_ids
         ops = self.trainer.ops
         model = Model(self.config, ops.weights(self.trainer.params), self.corpus.tokenizer, ops)
         every = 1 if whole else max(1, len(ids) // QUICK_LOOK)
-        score = evaluate(model, ids, recipe.context, recipe.batch_size, every)
+        score = evaluate(model, ids, recipe.context, recipe.batch_size, every, progress)
         self.log.validation(self.trainer.state.step, recipe.steps, score)
         return score
 
@@ -146,51 +162,97 @@ class Run:
         self.log.sample(step, self.corpus.tokenizer.decode(ids))
 
     def save(self):
-        """A checkpoint of now."""
-        return checkpoint.save(
-            self.recipe.out, self.config, self.trainer.state, self.settings, self.corpus.tokenizer
-        )
+        """Begin to save a checkpoint of now."""
+        state, rows = self.trainer.state, self.recipe.tokens_per_step // self.recipe.context
+        about = self.about | {"rows_read": state.step * rows}
+        parts = self.config, state, self.settings, self.tokenizer_files, about
+        self.saver.save(state.step, lambda: checkpoint.snapshot(*parts))
 
-    def finish(self):
-        """The final score, beside what compressors need for the same text."""
-        score = self.validate(whole=True)
+    def write(self, taken):
+        """Write a checkpoint's snapshot; on the saver's thread."""
+        return checkpoint.write(self.recipe.out, taken, self.recipe.keep, self.recipe.keep_every)
+
+    def finish(self, stop):
+        """The final score, beside what compressors need for the same text; the exit code."""
+        score = self.validate(whole=True, progress=stop.check)
         for name, bits in bits_per_byte(self.corpus.val_bytes).items():
             self.log.say(f"  for comparison, {name:8s} needs {bits:.3f} bits a byte of the held-out text")
         if self.stepped:
             share = self.waited / self.stepped
             self.log.say(f"steps waited for their batches {share:.2%} of the time")
-        folder = checkpoint.checkpoints(self.recipe.out)[-1]
+            share = self.saver.held_up / (self.stepped + self.saver.held_up)
+            self.log.say(f"saving checkpoints held the run up {share:.2%} of the time")
+        self.saver.wait()
+        if self.saver.failure:
+            return self.not_saved()
+        folder = self.saver.latest or checkpoints(self.recipe.out)[-1]
         self.log.say(
             f"done: {score.bits_per_byte:.3f} bits a byte on held-out text, "
             f"{clock(time.perf_counter() - self.started)} from start to end; weights in {folder}"
         )
         self.log.say(f'try: minigpt sample --weights {folder} --prompt "The people of"')
+        return 0
+
+    def not_saved(self):
+        """Say that the run ends without its last save; the exit code."""
+        self.log.warn("what came after the last checkpoint is not saved; the same command goes on from there")
+        return 1
+
+    def leave(self):
+        """Save, because the run is to stop here; the exit code."""
+        self.save()
+        self.saver.wait()
+        if self.saver.failure:
+            return self.not_saved()
+        again = "the same command" if self.recipe.resume == "auto" else "the same command with --resume auto"
+        said = f"saved: {self.saver.latest}; {again} goes on from there"
+        if self.log.gone:
+            self.log.warn(f"stopped, as nobody reads standard output any more, {said}")
+        else:
+            self.log.say(f"stopped by a signal, {said}")
+        return RESUMABLE
 
 
 def run(recipe, terminal=None):
-    """Carry a recipe out; the exit code: 0 done, 75 stopped by a signal after saving.
+    """Carry a recipe out; the exit code: 0 done, 75 stopped by a signal after saving, 1 not saved.
 
     Raises MinigptError: ConfigError, DataError, CheckpointError before the first step, NumericsError in it.
     """
     recipe = resolved(recipe)
     out = Path(recipe.out)
     out.mkdir(parents=True, exist_ok=True)  # a place that cannot be written to is found out now
-    with StopSignal() as stop:
-        training = Run(recipe, Log(out, terminal))
-        if recipe.resume == "never":
-            move_aside(out)  # only now that nothing is wrong with the run that takes its place
-        training.introduce()
-        if training.trainer.state.step == 0 and recipe.sample_every:
-            training.sample()
-        with training.ahead:
-            loop(training, stop)
-        if stop.asked:
-            training.log.say(
-                f"stopped by a signal, saved: {training.save()}; the same command goes on from there"
-            )
+    with StopSignal(patient=False) as stop, contextlib.ExitStack() as held:
+        log, training = Log(out, terminal, stop.ask), None
+        try:
+            hold(out, held)
+            training = Run(recipe, log)
+            if recipe.resume == "never":
+                move_aside(out)  # only now that nothing is wrong with the run that takes its place
+                held.close()
+                hold(out, held)
+            leave_later(out, training.source, training.trainer.state.step, log.warn)
+            stop.patient = True  # from now on there is something to save
+            with training.ahead, training.saver:
+                return go_on(training, stop)
+        except Stopped:
+            if training and training.saver.failure:
+                return training.not_saved()
+            log.say("stopped by a signal; there was nothing to save: the same command does the rest")
             return RESUMABLE
-        training.finish()
-    return 0
+
+
+def hold(out, held):
+    """Keep other runs out of a folder until `held`, an ExitStack, is closed."""
+    held.callback(os.close, lock_folder(out, "minigpt train", ConfigError))
+
+
+def go_on(training, stop):
+    """From where the run is to its end, or to a signal; the exit code."""
+    training.introduce()
+    if training.trainer.state.step == 0 and training.recipe.sample_every:
+        training.sample()
+    loop(training, stop)
+    return training.leave() if stop.asked else training.finish(stop)
 
 
 def loop(training, stop):
@@ -198,6 +260,7 @@ def loop(training, stop):
     recipe = training.recipe
     while training.trainer.state.step < recipe.steps and not stop.asked:
         training.step()
+        training.saver.look()
         step, last = training.trainer.state.step, training.trainer.state.step == recipe.steps
         if due(step, recipe.sample_every) or (last and recipe.sample_every):
             training.sample()

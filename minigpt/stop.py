@@ -4,23 +4,47 @@ import signal
 
 INTERRUPTED = 130  # exit code: ended by Ctrl-C, as shells say it
 RESUMABLE = 75  # exit code: stopped by a signal, after saving (EX_TEMPFAIL of sysexits.h)
+NUMBERS = [signal.SIGINT, signal.SIGTERM]
+NUMBERS += [signal.SIGHUP] if hasattr(signal, "SIGHUP") else []  # the terminal is gone
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal came where there is nothing to save, or nothing to save any more."""
 
 
 class StopSignal:
-    """with StopSignal() as stop: ... if stop.asked: ... A second signal ends the process at once."""
+    """with StopSignal() as stop: ... if stop.asked: ... A second signal ends the process at once.
+
+    While it is not patient, the first one raises Stopped wherever the program is.
+    """
 
     asked = False
 
+    def __init__(self, patient=True):
+        self.patient = patient
+
     def __enter__(self):
-        self._before = {
-            number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)
-        }
+        self._before = {number: signal.signal(number, self._receive) for number in NUMBERS}
+        for number, handler in self._before.items():
+            if handler is signal.SIG_IGN and number != signal.SIGINT:  # as nohup asks for
+                signal.signal(number, handler)
         return self
 
-    def _ask(self, number, frame):
+    def ask(self):
+        """Stop as if a signal had come."""
         self.asked = True
+
+    def check(self, *_):
+        """Raise Stopped if a signal has come."""
+        if self.asked:
+            raise Stopped
+
+    def _receive(self, number, frame):
+        self.ask()
         for other in self._before:
             signal.signal(other, signal.SIG_DFL)
+        if not self.patient:
+            raise Stopped
 
     def __exit__(self, *exception):
         for number, handler in self._before.items():

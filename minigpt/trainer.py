@@ -6,7 +6,7 @@ from minigpt import kernels
 from minigpt.arrays import device_of, on_device
 from minigpt.comm import Alone
 from minigpt.config import OptimizerConfig
-from minigpt.door import checked_batches, dtype_of_params, flat_copy
+from minigpt.door import checked_batches, checked_params, dtype_of_params, flat_copy
 from minigpt.errors import ConfigError, NumericsError
 from minigpt.memory import explained
 from minigpt.train import new_state, train_step
@@ -23,6 +23,7 @@ class Trainer:
     for a schedule warmup, schedule, steps, final. ops and threads choose the kernels as in `logits`.
     device: "numpy", or "cupy" for a GPU; None trains where params are. dtype: the number type of activations,
     "bfloat16" on a GPU alone; None takes that of params, in which parameters, moments and gradients stay.
+    state: a State to go on from, the one of params, which is then kept and changed, not copied.
     tf32: on a GPU in float32, products may cut their factors to 10 bits of fraction.
     """
 
@@ -34,6 +35,7 @@ class Trainer:
         ops="fast",
         threads=None,
         world=None,
+        state=None,
         device=None,
         dtype=None,
         tf32=False,
@@ -43,11 +45,11 @@ class Trainer:
         if unknown := sorted(set(optimizer) - set(fields)):
             raise ConfigError(f"Trainer has no {', '.join(unknown)}: expected some of {', '.join(fields)}")
         self.config, self.optimizer, self.world = config, OptimizerConfig(**optimizer), world or Alone()
-        params = flat_copy(config, params)
+        params = flat_copy(config, params) if state is None else checked_params(config, params)
         self.device = device_of(params.buffer) if device is None else device
         self.dtype = compute_dtype(dtype, params)
         self.ops = kernels.table(ops, self.dtype, threads, self.device, tf32)
-        self.restore(new_state(params))
+        self.restore(state or new_state(params))
 
     @property
     def params(self):

@@ -4,10 +4,16 @@ import json
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
 import minigpt
 from minigpt import checkpoint
+from minigpt.guard import Window
+from minigpt.promises import AnotherVersion, checked_record
+from minigpt.seal import SEAL, sealed
+from minigpt.shelf import checkpoints
 from minigpt.train import new_state
+from minigpt.weights.safetensors_bytes import safetensors_bytes
 
 CONFIG = minigpt.GPTConfig(n_layer=2, n_head=2, n_embd=8, n_ctx=6, n_vocab=11)
 SETTINGS = {"lr": 0.1, "seed": 3}
@@ -22,7 +28,14 @@ def some_state(step=7, dtype="float32"):
     state = new_state(minigpt.init_params(CONFIG, dtype=dtype))._replace(step=step, updates=step - 1)
     rng = np.random.default_rng(step)
     state.first[:], state.second[:] = rng.normal(size=(2, state.first.size))
-    return state
+    return state._replace(guard=Window((1.5, 0.1 + step), (2.0, 1 / 3), 1, 2))
+
+
+def changed(path, change):
+    """Write a state.json that says something else, with the seal that belongs to it."""
+    record = json.loads(path.read_text()) | change
+    record.pop(SEAL)
+    path.write_bytes(sealed(record))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -32,6 +45,7 @@ def test_a_checkpoint_comes_back_bit_for_bit(tmp_path, tokenizer, dtype):
     assert folder == tmp_path / "step_00000007"
     config, found, settings = checkpoint.load(folder)
     assert (config, settings, found.step, found.updates) == (CONFIG, SETTINGS, 7, 6)
+    assert found.guard == state.guard
     for name in ("first", "second"):
         assert getattr(found, name).tobytes() == getattr(state, name).tobytes()
     assert found.params.buffer.tobytes() == state.params.buffer.tobytes()
@@ -47,11 +61,12 @@ def test_a_checkpoint_comes_back_bit_for_bit(tmp_path, tokenizer, dtype):
         ({"updates": 1.0}, "updates must be a count: found 1.0"),
         ({"files": {}}, "no size and SHA-256 of config.json, model.safetensors"),
         ({"files": []}, "files must be an object"),
+        ({"guard": {"losses": [0.5]}}, "state.json: guard: expected the guard's window"),
     ],
 )
 def test_a_state_json_that_says_something_else_is_named(tmp_path, tokenizer, change, message):
     path = checkpoint.save(tmp_path, CONFIG, some_state(), SETTINGS, tokenizer) / "state.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    changed(path, change)
     with pytest.raises(minigpt.CheckpointError, match=message):
         checkpoint.load(path.parent)
 
@@ -63,22 +78,88 @@ def test_json_too_deep_to_read_is_named(tmp_path, tokenizer):
         checkpoint.load(path.parent)
 
 
-def test_saving_a_step_again_leaves_a_sound_checkpoint_alone_and_replaces_a_damaged_one(tmp_path, tokenizer):
+def test_a_state_json_without_a_seal_is_named_and_its_weights_still_open(tmp_path, tokenizer):
+    path = checkpoint.save(tmp_path, CONFIG, some_state(), SETTINGS, tokenizer) / "state.json"
+    record = json.loads(path.read_text())
+    record.pop(SEAL)
+    path.write_text(json.dumps(record))
+    with pytest.raises(minigpt.CheckpointError, match="expected a SHA-256 of itself, found none: it is dama"):
+        checkpoint.load(path.parent)
+    assert minigpt.load_weights(path.parent / "model.safetensors", n_head=2)[0] == CONFIG
+
+
+def test_a_checkpoint_of_another_version_is_not_called_damaged(tmp_path, tokenizer):
+    path = checkpoint.save(tmp_path, CONFIG, some_state(), SETTINGS, tokenizer) / "state.json"
+    changed(path, {"version": 3})
+    with pytest.raises(AnotherVersion, match="expected a checkpoint of version 2, found 3"):
+        checkpoint.load(path.parent)
+
+
+@pytest.mark.parametrize("metadata", [None, {"format": "pt"}])
+def test_the_pieces_are_the_bytes_that_the_library_writes(metadata):
+    arrays = {"b": np.arange(6.0).reshape(2, 3), "a": np.float32([[1], [2]]), "ü": np.arange(5, dtype="u1")}
+    arrays["large"] = np.random.default_rng(0).normal(size=(1100, 1000)).astype("f4")  # more than a piece
+    pieces = safetensors_bytes(arrays, metadata)
+    assert len(pieces) > len(arrays) + 1
+    assert b"".join(pieces) == safetensors.numpy.save(arrays, metadata)
+
+
+def test_a_snapshot_does_not_change_with_the_state(tmp_path, tokenizer):
+    state = some_state()
+    before = state.params.buffer.copy()
+    taken = checkpoint.snapshot(CONFIG, state, SETTINGS, tokenizer)
+    for buffer in (state.params.buffer, state.first, state.second):
+        buffer[:] = 0  # as the next step does, whose kernels write over them
+    found = checkpoint.load(checkpoint.write(tmp_path, taken))[1]
+    assert np.array_equal(found.params.buffer, before)
+    assert found.first.any()
+    assert found.second.any()
+
+
+def test_saving_a_step_again_leaves_a_sound_checkpoint_alone_and_a_damaged_one_aside(tmp_path, tokenizer):
     folder = checkpoint.save(tmp_path, CONFIG, some_state(), SETTINGS, tokenizer)
     before = folder.stat().st_ino
     assert checkpoint.save(tmp_path, CONFIG, some_state(), SETTINGS, tokenizer).stat().st_ino == before
-    (folder / "model.safetensors").write_bytes(b"")
     (tmp_path / ".step_00000003.1.tmp").mkdir()  # of a run that was killed while it saved
-    assert checkpoint.save(tmp_path, CONFIG, some_state(), SETTINGS, tokenizer).stat().st_ino != before
-    assert checkpoint.load(folder)[1].step == 7
-    assert [path.name for path in tmp_path.iterdir()] == ["step_00000007"]
+    for aside in ("step_00000007.replaced", "step_00000007.replaced.2"):
+        (folder / "model.safetensors").write_bytes(b"")
+        assert checkpoint.save(tmp_path, CONFIG, some_state(), SETTINGS, tokenizer) == folder
+        assert checkpoint.load(folder)[1].step == 7
+        assert (tmp_path / aside / "model.safetensors").read_bytes() == b""
+    assert len(list(tmp_path.iterdir())) == 3
 
 
-def test_the_newest_checkpoints_are_kept(tmp_path, tokenizer):
-    for step in (1, 2, 10, 3):
-        checkpoint.save(tmp_path, CONFIG, some_state(step), SETTINGS, tokenizer, keep=2)
-    assert [path.name for path in checkpoint.checkpoints(tmp_path)] == ["step_00000003", "step_00000010"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["step_00000003", "step_00000010"]
+def test_what_does_not_read_back_as_written_never_becomes_a_checkpoint(tmp_path, tokenizer, monkeypatch):
+    checkpoint.save(tmp_path, CONFIG, some_state(1), SETTINGS, tokenizer)
+
+    def flips(path):
+        if path.name == "optimizer.safetensors":
+            content = bytearray(path.read_bytes())
+            content[-1] ^= 1
+            path.write_bytes(content)
+
+    monkeypatch.setattr(checkpoint, "forget", flips)
+    with pytest.raises(minigpt.CheckpointError, match=r"optimizer.safetensors is damaged: expected .*, fo"):
+        checkpoint.save(tmp_path, CONFIG, some_state(2), SETTINGS, tokenizer)
+    assert [path.name for path in tmp_path.iterdir()] == ["step_00000001"]
+
+
+def test_a_disk_without_room_is_said_before_anything_is_written(tmp_path, tokenizer, monkeypatch):
+    usage = checkpoint.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda _: usage._replace(free=1234))
+    monkeypatch.setattr(checkpoint, "written", None)
+    said = r"step_00000007: cannot be written: .*; it needs [\d,]{6,} bytes, 1,234 are free in "
+    with pytest.raises(minigpt.CheckpointError, match=said):
+        checkpoint.save(tmp_path, CONFIG, some_state(), SETTINGS, tokenizer)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_newest_checkpoints_are_kept_and_every_so_many(tmp_path, tokenizer):
+    for step in (1, 2, 3, 4, 5, 6, 10, 7):
+        checkpoint.save(tmp_path, CONFIG, some_state(step), SETTINGS, tokenizer, keep=2, keep_every=3)
+    steps = [3, 6, 7, 10]
+    assert [checked_record(path)["step"] for path in checkpoints(tmp_path)] == steps
+    assert len(list(tmp_path.iterdir())) == len(steps)
 
 
 def test_any_flipped_bit_and_any_missing_file_is_found(tmp_path, tokenizer):
@@ -99,29 +180,3 @@ def test_any_flipped_bit_and_any_missing_file_is_found(tmp_path, tokenizer):
             checkpoint.load(folder)
         (folder / name).write_bytes(good)
     checkpoint.load(folder)
-
-
-def test_a_save_that_dies_leaves_the_older_checkpoint_and_no_half_one(tmp_path, tokenizer, monkeypatch):
-    checkpoint.save(tmp_path, CONFIG, some_state(1), SETTINGS, tokenizer)
-    real, calls = checkpoint.flush, []
-
-    def dies(path):
-        calls.append(path)
-        if len(calls) == last:
-            raise OSError(28, "No space left on device")
-        real(path)
-
-    monkeypatch.setattr(checkpoint, "flush", dies)
-    last = 0
-    while True:
-        last += 1
-        calls.clear()
-        try:
-            checkpoint.save(tmp_path, CONFIG, some_state(2), SETTINGS, tokenizer)
-        except OSError:
-            found = checkpoint.checkpoints(tmp_path)
-            assert [checkpoint.load(path)[1].step for path in found] in ([1], [1, 2])
-        else:
-            break
-    assert last > 6
-    assert [path.name for path in checkpoint.checkpoints(tmp_path)] == ["step_00000001", "step_00000002"]

@@ -26,7 +26,7 @@ BAD = {
     str: ["nonsense", "", 3, 1.5, b"x", [], (), NOTHING, math.nan, True],
     tuple: [0.9, "ab", (0.9,), (0.9, 0.95, 0.99), (0.9, math.nan), (-0.1, 0.9), (0.9, 1.0), ("a", "b"), {}],
 }
-FREE = ("out", "data", "val_data", "tokenizer", "resume")  # any text may name a file; it is looked for later
+FREE = ("out", "data", "val_data", "tokenizer", "resume", "allow_changes")  # any text may name a file; it is looked for later
 
 
 def kinds_of(field):
@@ -40,7 +40,9 @@ def bad_values(field):
     for kind in (int, float, bool, str, tuple):
         if kind in kinds:
             free = kind is str and field.name in FREE
-            yield from (value for value in BAD[kind] if not (free and isinstance(value, str) and value))
+            empty_too = field.name == "allow_changes"
+            fine = [value for value in BAD[kind] if free and isinstance(value, str) and (value or empty_too)]
+            yield from (value for value in BAD[kind] if not any(value is one for one in fine))
     if type(None) not in kinds:
         yield None
 

@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 
-from minigpt.disk import describe, flush
+from minigpt.disk import describe, flush, write_all
 from minigpt.errors import DataError
 from minigpt.prepare import journal
 from minigpt.shards import HEADER_BYTES, HEADER_INTS, MAGIC, VERSION
@@ -137,13 +137,6 @@ def header(n_tokens):
     numbers = np.zeros(HEADER_INTS, "<i4")
     numbers[:3] = MAGIC, VERSION, n_tokens
     return numbers.tobytes()
-
-
-def write_all(file, content):
-    """Write an array, in as many pieces as the system wants."""
-    rest = memoryview(content).cast("B") if len(content) else b""
-    while rest:
-        rest = rest[os.write(file, rest) :]
 
 
 def copy_shard(source, start, n_tokens, path):

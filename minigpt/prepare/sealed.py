@@ -1,18 +1,15 @@
 """JSON files that hold a SHA-256 of their own content: what a disk, a copy or a hand damaged is noticed."""
 
-import hashlib
 import json
 
 from minigpt.disk import flush, replace_file
 from minigpt.errors import DataError
-
-SEAL = "sha256"
+from minigpt.seal import SEAL, seal_of, sealed
 
 
 def write(path, value):
     """An object as a file, whole or not at all, and on the disk with its name."""
-    sealed = value | {SEAL: seal_of(value)}
-    replace_file(path, (json.dumps(sealed, indent=1) + "\n").encode())
+    replace_file(path, sealed(value))
     flush(path.parent)
 
 
@@ -31,11 +28,6 @@ def read(path, kind):
     if seal != seal_of(value) or found != kind:
         raise damaged(path, "its content has not the SHA-256 that it should have")
     return value
-
-
-def seal_of(value):
-    """The SHA-256 of a JSON value, whatever the order of its keys and the white space between them."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def damaged(path, found):

@@ -21,6 +21,13 @@ MODEL = {
 
 def write(tokenizer, path):
     """Write tokenizer.json, and tokenizer_config.json beside it."""
+    content, config = contents(tokenizer)
+    replace_file(path, content)
+    replace_file(path.with_name(CONFIG), config)
+
+
+def contents(tokenizer):
+    """The bytes of tokenizer.json and of tokenizer_config.json."""
     parts = [shown(token) for token in tokenizer.tokens]
     ids = tokenizer.ids
     merges = [f"{parts[ids[left]]} {parts[ids[right]]}" for left, right in tokenizer.merges]
@@ -39,8 +46,7 @@ def write(tokenizer, path):
     end = tokenizer.tokens[tokenizer.eot].decode()
     config = {"tokenizer_class": "GPT2Tokenizer", "add_prefix_space": False}
     config |= {"bos_token": end, "eos_token": end, "unk_token": end}
-    replace_file(path, as_json(content))
-    replace_file(path.with_name(CONFIG), as_json(config))
+    return as_json(content), as_json(config)
 
 
 def as_json(value):

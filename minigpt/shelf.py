@@ -1,0 +1,94 @@
+"""A run's checkpoints side by side in its folder: which there are, which are sound, which are kept."""
+
+import os
+import re
+from pathlib import Path
+
+from minigpt.disk import flush, remove_folder
+from minigpt.errors import CheckpointError
+from minigpt.promises import AnotherVersion, checked_record
+
+NAME = re.compile(r"step_(\d{8,})")
+
+
+def path_of(out, step):
+    """The folder of a step's checkpoint."""
+    return Path(out) / f"step_{step:08d}"
+
+
+def step_of(path):
+    """The step that a checkpoint's name stands for."""
+    return int(NAME.fullmatch(path.name)[1])
+
+
+def checkpoints(out):
+    """The run's checkpoints, oldest first."""
+    return sorted((path for path in Path(out).glob("step_*") if NAME.fullmatch(path.name)), key=step_of)
+
+
+def temporary_of(path):
+    """What a checkpoint is called while it is made, or deleted: no one takes it for whole."""
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def leftovers(out):
+    """Temporary folders of a run that was killed: a run's folder is locked, so nobody works on them."""
+    return list(Path(out).glob(".step_*.tmp"))
+
+
+def prune(out, keep, keep_every):
+    """Delete all checkpoints but the newest `keep`, and those of every keep_every-th step; 0 is none.
+
+    Each goes by way of a temporary name that the disk knows before the first file is gone: a kill, or a power
+    cut, leaves no half of one.
+    """
+    old = [p for p in checkpoints(out)[:-keep] if not keep_every or step_of(p) % keep_every]
+    for path in old:
+        path.rename(temporary_of(path))
+    if old:
+        flush(out)
+    for folder in leftovers(out):
+        remove_folder(folder)
+
+
+def set_aside(path, why):
+    """Rename a checkpoint so that it is none for the run and lost for nobody; its new path."""
+    number, aside = 1, path.with_name(f"{path.name}.{why}")
+    while aside.exists():
+        number, aside = number + 1, path.with_name(f"{path.name}.{why}.{number + 1}")
+    path.rename(aside)
+    flush(path.parent)
+    return aside
+
+
+def newest_sound(out, warn):
+    """The newest checkpoint that verifies, or None where there is none at all.
+
+    Those that do not are warned of, warn(line), and set aside. Raises CheckpointError if none verifies: that
+    is no reason to begin anew in silence, and nothing is changed.
+    """
+    damaged = []
+    for path in reversed(checkpoints(out)):
+        try:
+            checked_name(path)
+        except AnotherVersion:
+            raise
+        except CheckpointError as error:
+            damaged.append((path, error))
+            continue
+        for bad, error in damaged:
+            warn(f"{error}; it is kept as {set_aside(bad, 'damaged')}, and the run goes on from {path}")
+        return path
+    if damaged:
+        raise CheckpointError(
+            f"{out}: none of its {len(damaged)} checkpoints is sound: "
+            + "; ".join(str(error) for _, error in damaged)
+            + "; mend one, or begin anew with --resume never or another --out"
+        )
+    return None
+
+
+def checked_name(path):
+    """Raise CheckpointError unless a checkpoint verifies and is of the step in its name."""
+    if (step := checked_record(path)["step"]) != step_of(path):
+        raise CheckpointError(f"{path} is damaged: expected step {step_of(path)}, found step {step} in it")

@@ -1,0 +1,106 @@
+"""The campaigns, in small; and each of them with a fault planted, which it must notice."""
+
+import contextlib
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from minigpt import checkpoint, run, saver, shelf
+from minigpt.disk import describe
+from tests.campaigns import Row, crash, damage, disk_full, resume, signals
+from tests.campaigns import __main__ as program
+from tests.support.tiny_runs import in_memory
+
+SCALES = {crash: 0.1, damage: 0.02, disk_full: 1.0, resume: 0.05, signals: 0.05}
+
+
+@pytest.fixture
+def folder():
+    with in_memory() as path:
+        yield Path(path)
+
+
+@pytest.mark.parametrize("campaign", SCALES, ids=lambda module: module.__name__.rpartition(".")[2])
+def test_every_goal_is_reached(campaign):
+    rows = campaign.campaign(SCALES[campaign])
+    assert rows
+    assert [row for row in rows if not row.passed] == []
+
+
+def plainly(path, pieces):
+    """A file that nobody makes last."""
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    for piece in pieces:
+        os.write(file, piece)
+    os.close(file)
+    return describe(path)
+
+
+# what is wrong -> the part that must notice, what is put in place of which function, what to leave out
+FAULTS = {
+    "files are not fsynced": (crash.cut, checkpoint, "write_file", plainly, 40),
+    "names are not fsynced": (crash.cut, checkpoint, "flush", lambda path: None, 40),
+    "deleted ones may keep their names": (crash.cut, shelf, "flush", lambda path: None, 3),
+    "deleted where it is": (crash.died, shelf, "temporary_of", lambda path: path, 9),
+    "moments begin anew": (resume.at_every_step, checkpoint, "fill_moments", lambda *_: None, 20),
+    "nothing is compared": (damage.flipped, damage, "checked_record", lambda *_: None, 99),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_planted_faults_are_noticed(folder, monkeypatch, name):
+    part, where, function, fault, stride = FAULTS[name]
+    monkeypatch.setattr(where, function, fault)
+    assert not part(folder / "here", stride).passed
+
+
+def test_a_stop_that_does_not_save_is_noticed(folder, monkeypatch):
+    monkeypatch.setattr(signals, "PLACES", {"a step": signals.PLACES["a step"]})
+    monkeypatch.setattr(run.Run, "leave", lambda self: 75)
+    monkeypatch.setattr(signals, "during_imports", lambda trials: Row("", "", "", True))
+    first = signals.campaign(0.05)[0]
+    assert not first.passed
+    assert first.value == "1 wrong of 1: ('a step', <Signals.SIGINT: 2>)"
+
+
+def test_a_run_that_a_full_disk_ends_is_noticed(folder, monkeypatch):
+    monkeypatch.setattr(saver, "CheckpointError", ())
+    whole = folder / "whole"
+    disk_full.go(disk_full.recipe(whole, steps=disk_full.STEPS, checkpoint_every=disk_full.EVERY))
+    assert not disk_full.limited(folder / "limit", whole, 12_000, "").passed
+
+
+def test_the_table_shows_failures_as_failures(tmp_path, monkeypatch, capsys):
+    rows = {
+        "one": [Row("a | goal", "0", "0 of 3", True), Row("small", "intact", "not measured: no mount", True)],
+        "two": [Row("other goal", "0 missed", "2 missed of 3", False)],
+    }
+
+    def imported(name):
+        return SimpleNamespace(campaign=lambda scale: rows[name.rpartition(".")[2]])
+
+    monkeypatch.setattr(program, "names", lambda: ["one", "two", "three"])
+    monkeypatch.setattr(program.importlib, "import_module", imported)
+    out = tmp_path / "PROOF.md"
+    assert program.main(["--scale", "0.1", "--out", str(out)]) == 1
+    lines = out.read_text().splitlines()
+    assert r"| one | a \| goal | 0 | 0 of 3 | ok |" in lines
+    assert "| one | small | intact | not measured: no mount | not measured |" in lines
+    assert "| two | other goal | 0 missed | 2 missed of 3 | FAILED |" in lines
+    assert "| three | three | ends | KeyError: 'three' | FAILED |" in lines
+    assert sum(line.endswith("| not yet | not yet |") for line in lines) == len(program.NOT_YET)
+    assert "commit " in lines[2]
+    rows["two"] = []
+    monkeypatch.setattr(program, "names", lambda: ["one", "two"])
+    assert program.main(["--scale", "0.1"]) == 0
+    with contextlib.chdir(tmp_path):
+        assert program.main([]) == 0
+    assert "FAILED" not in out.read_text()
+    assert "other goal" not in out.read_text()
+
+
+def test_all_campaigns_are_found():
+    assert {"crash", "damage", "disk_full", "resume", "signals"} <= set(program.names())
+    assert not [name for name in program.names() if name.startswith(("test", "_"))]

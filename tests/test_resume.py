@@ -1,0 +1,85 @@
+"""Whether a checkpoint is of the run that is wanted, and what may differ."""
+
+import dataclasses
+
+import pytest
+
+from minigpt import checkpoint
+from minigpt.errors import ConfigError
+from minigpt.resume import leave_later, resumed_state
+from minigpt.shelf import checkpoints
+from tests.support.tiny_runs import CONFIG, recipe, save, state_at, tokenizer
+
+THERE = {"lr": 0.1, "warmup": 2, "seed": 3, "n_layer": 1, "tokenizer": "train"}
+
+
+@pytest.fixture
+def source(tmp_path):
+    return checkpoint.save(tmp_path, CONFIG, state_at(5), THERE, tokenizer())
+
+
+def resumed(source, here, allowed=None, **changes):
+    """(the state, what was said) of a checkpoint for a run with these settings."""
+    wanted = dataclasses.replace(recipe("nowhere", **changes), allow_changes=allowed)
+    said = []
+    return resumed_state(source, CONFIG, wanted, THERE | here, said.append), said
+
+
+def test_equal_settings_need_no_word(source):
+    state, said = resumed(source, {})
+    assert (state.step, said) == (5, [])
+
+
+def test_every_difference_is_listed_and_the_flag_that_would_allow_them(source):
+    with pytest.raises(ConfigError) as refused:
+        resumed(source, {"lr": 0.2, "seed": 4, "new": 1})
+    said = "lr: 0.1 there, 0.2 here; new: None there, 1 here; seed: 3 there, 4 here. Give its values"
+    assert said in str(refused.value)
+    assert "--allow-changes lr,new,seed to change them" in str(refused.value)
+
+
+def test_each_must_be_named(source):
+    with pytest.raises(ConfigError, match=r"lr: .*; warmup: .*--allow-changes warmup to"):
+        resumed(source, {"lr": 0.2, "warmup": 9}, "lr")
+    state, said = resumed(source, {"lr": 0.2, "warmup": 9}, "warmup, lr")
+    assert state.step == 5
+    changes = "lr: 0.1 there, 0.2 here", "warmup: 2 there, 9 here"
+    assert said == [f"changed, as allowed: {change}" for change in changes]
+
+
+def test_what_was_allowed_and_has_not_changed_is_no_error(source):
+    """The same command must go on after a stop, when the checkpoint has the new value."""
+    assert resumed(source, {}, "lr")[1] == []
+
+
+@pytest.mark.parametrize(
+    ("here", "allowed", "message"),
+    [
+        ({"lr": 0.2}, "learning", "allow-changes: no setting 'learning': expected some of lr, warmup"),
+        ({"n_layer": 2}, "n-layer", "allow-changes: n_layer cannot change: it makes the shape of"),
+        ({"n_layer": 2}, None, "n_layer: 1 there, 2 here. n_layer cannot change: give its values"),
+        ({"tokenizer": "x", "lr": 1}, "lr", "tokenizer cannot change"),
+    ],
+)
+def test_what_cannot_change_is_said(source, here, allowed, message):
+    with pytest.raises(ConfigError, match=message):
+        resumed(source, here, allowed)
+
+
+def test_the_type_of_the_weights_cannot_change(source):
+    with pytest.raises(ConfigError, match="dtype: its parameters are float32, float64 needs float64"):
+        resumed(source, {"dtype": "float64"} | {"lr": 0.1}, "dtype", dtype="float64")
+
+
+def test_a_run_that_goes_back_sets_its_later_checkpoints_aside(tmp_path):
+    for step in (1, 2, 3):
+        save(tmp_path, step)
+    said = []
+    leave_later(tmp_path, tmp_path / "step_00000002", 2, said.append)
+    assert [path.name for path in checkpoints(tmp_path)] == ["step_00000001", "step_00000002"]
+    assert (tmp_path / "step_00000003.replaced").is_dir()
+    assert len(said) == 1
+    leave_later(tmp_path / "other", tmp_path / "step_00000001", 1, said.append)  # of another run
+    leave_later(tmp_path, None, 0, said.append)
+    assert len(said) == 1
+    assert len(checkpoints(tmp_path)) == 2

@@ -1,0 +1,86 @@
+"""Saving in the background: one at a time, none lost, no error lost."""
+
+import threading
+from types import SimpleNamespace
+
+import pytest
+
+from minigpt.errors import CheckpointError
+from minigpt.saver import Saver
+
+
+def taken(step):
+    return lambda: SimpleNamespace(step=step)
+
+
+def test_the_run_goes_on_while_one_is_written_and_waits_for_it_before_the_next():
+    gate, inside, done = threading.Event(), [], []
+
+    def write(snapshot):
+        inside.append(snapshot.step)
+        assert len(inside) == 1 + len(done)
+        gate.wait()
+        done.append(snapshot.step)
+        return f"path {snapshot.step}"
+
+    with Saver(write, pytest.fail) as saver:
+        saver.save(1, taken(1))
+        saver.look()  # does not wait
+        assert done == []
+        timer = threading.Timer(0.05, gate.set)
+        timer.start()
+        saver.save(2, taken(2))
+        assert done[:1] == [1]
+        assert saver.held_up >= 0.04
+    assert done == [1, 2]
+    assert saver.latest == "path 2"
+
+
+def test_a_copy_is_taken_only_when_the_one_before_is_written():
+    order = []
+    with Saver(lambda snapshot: order.append("written"), pytest.fail) as saver:
+        for step in (1, 2, 3):
+            saver.save(step, lambda step=step: order.append("taken") or SimpleNamespace(step=step))
+    assert order == ["taken", "written"] * 3
+
+
+def test_a_step_that_was_saved_is_not_saved_again():
+    steps = []
+    with Saver(lambda snapshot: steps.append(snapshot.step), pytest.fail) as saver:
+        for step in (1, 1, 2, 2):
+            saver.save(step, taken(step))
+    assert steps == [1, 2]
+
+
+def test_a_save_that_fails_is_warned_of_and_the_next_one_counts():
+    def write(snapshot):
+        if snapshot.step in (2, 3):
+            raise CheckpointError(f"step {snapshot.step}: no room")
+        return f"path {snapshot.step}"
+
+    said = []
+    with Saver(write, said.append) as saver:
+        for step in (1, 2, 3):
+            saver.save(step, taken(step))
+        saver.wait()
+        assert said == [f"step {step}: no room; the last checkpoint is path 1" for step in (2, 3)]
+        assert str(saver.failure) == "step 3: no room"
+        saver.save(3, taken(3))  # it was not saved: again
+        saver.save(4, taken(4))
+        saver.wait()
+        assert saver.failure is None
+    assert saver.latest == "path 4"
+    assert len(said) == 3
+
+
+def test_any_other_error_comes_out_where_it_is_waited_for():
+    def write(snapshot):
+        raise ZeroDivisionError
+
+    saver = Saver(write, pytest.fail)
+    saver.save(1, taken(1))
+    with pytest.raises(ZeroDivisionError):
+        saver.save(2, taken(2))
+    saver.save(3, taken(3))
+    with pytest.raises(ZeroDivisionError):
+        saver.__exit__()
