@@ -112,6 +112,7 @@ class Place:
         self.text.write_text(TEXT)
         tokenizer = Tokenizer.train([TEXT], 260)
         tokenizer.save(self.tokenizer)
+        (root / "run").mkdir()
         config = minigpt.GPTConfig(n_layer=1, n_head=2, n_embd=8, n_ctx=8, n_vocab=260)
         params = minigpt.init_params(config)
         self.weights = checkpoint.save(root / "run", config, new_state(params), {}, tokenizer)
