@@ -6,7 +6,7 @@ RUN = $(VENV)/bin
 ARGS ?=
 
 .PHONY: train test check mutants tokenizer-proof check-124M fault-table fuzz faults goldens bench clean
-.PHONY: gpu kernel-faults kernel-sanitizers kernel-registers
+.PHONY: gpu kernel-faults kernel-sanitizers kernel-registers guard
 
 train: $(VENV)/.run
 	$(RUN)/minigpt train $(ARGS)
@@ -37,6 +37,9 @@ fuzz: $(VENV)/.test  # 10,000 damaged files of each format of weights
 
 faults: $(VENV)/.test  # kills, power cuts, full disks, flipped bits, signals; writes PROOF.md; 20 minutes
 	$(RUN)/python -m tests.campaigns $(ARGS)
+
+guard: $(VENV)/.test  # how often the spike guard refuses a step that is no spike; ARGS="RUN/metrics.jsonl" for real ones
+	$(RUN)/python -m bench.guard --save $(ARGS)
 
 goldens: $(VENV)/.oracle  # make tests/golden anew from torch
 	$(RUN)/python -m reference.golden

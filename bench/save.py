@@ -1,7 +1,7 @@
 """python -m bench.save: what checkpoints cost a run that goes on while they are written.
 
-Steps with a save under way are timed against steps without, in turn; what the run stands still for (the copy) and
-what its steps lose to the writer's thread are added up, and set against the steps between two checkpoints.
+Steps with a save under way are timed against steps without, in turn; what the run stands still for (the copy)
+and what its steps lose to the writer's thread are added up and set against the steps between two checkpoints.
 --save keeps a record.
 """
 

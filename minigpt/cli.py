@@ -53,7 +53,11 @@ READER_GONE = 141  # what a shell says of a program that wrote to a closed pipe
 
 def main(arguments=None):
     """Run a command; the exit code: 0 done, 1 failed, 2 bad usage or input, 75 stopped and resumable."""
-    command = parsed(Command, arguments, prog="minigpt", config=STYLE)
+    return carried_out(parsed(Command, arguments, prog="minigpt", config=STYLE))
+
+
+def carried_out(command):
+    """The exit code of a command, after a line on standard error if it failed."""
     carry_out = next(action for flags, action in COMMANDS.values() if flags is type(command))
     try:
         return carry_out(command) or 0

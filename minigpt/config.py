@@ -107,6 +107,8 @@ class OptimizerConfig:
         self._keep(betas=tuple(betas))
         self._keep(eps=number_between("eps", self.eps, 0, math.inf))
         self._keep(weight_decay=number_between("weight_decay", self.weight_decay, 0, math.inf))
+        if type(self.decay_all) is not bool:
+            raise ConfigError(f"decay_all must be True or False: found {self.decay_all!r}")
         if self.clip is not None:
             self._keep(clip=number_between("clip", self.clip, 0, math.inf))
             if self.clip == 0:

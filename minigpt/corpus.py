@@ -8,6 +8,7 @@ import numpy as np
 
 from minigpt import texts
 from minigpt.data import window_count
+from minigpt.disk import no_file
 from minigpt.errors import ConfigError, DataError
 from minigpt.recipe import PRESET_RECIPES
 from minigpt.shards import TokenShards
@@ -111,6 +112,8 @@ def read_documents(paths=(), val_data=None):
 def read_text(path):
     """A file's text, or a DataError that says where it stops being UTF-8."""
     try:
+        if found := no_file(path):
+            raise DataError(f"{path}: expected a file of text, found {found}")
         return path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as reason:
         raise DataError(

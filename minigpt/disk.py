@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import stat
 from pathlib import Path
 
 from minigpt.errors import CheckpointError, DataError
@@ -15,6 +16,12 @@ def as_path(path):
         return Path(path)
     except TypeError:
         raise CheckpointError(f"path must be a str or a Path: found {path!r}") from None
+
+
+def no_file(path):
+    """What a path names instead of a file, "" if it is one: a pipe may keep one waiting. Raises OSError."""
+    mode = os.stat(path).st_mode
+    return "" if stat.S_ISREG(mode) else "a folder" if stat.S_ISDIR(mode) else "a pipe, socket or device"
 
 
 def describe(path):

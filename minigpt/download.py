@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 import tyro
 
 from minigpt.errors import CheckpointError
+from minigpt.flags import refuse_empty
 
 OPENAI = "https://openaipublic.blob.core.windows.net/gpt-2/models"
 HUB = "https://huggingface.co"
@@ -41,6 +42,7 @@ class Download:
         from minigpt.disk import lock_folder
         from minigpt.stop import RESUMABLE
 
+        refuse_empty(self, ("out",))
         folder = Path(self.out or f"models/{self.model}-{self.from_}")
         wanted = FILES[self.from_](self.model, folder)
         make_folder(folder)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from minigpt.disk import replace_file
+from minigpt.disk import no_file, replace_file
 from minigpt.errors import DataError
 from minigpt.hellaswag import ENDINGS, Question
 from minigpt.strangers import what_is
@@ -36,10 +36,9 @@ def read_questions(path, tokenizer):
 
 def content_of(path):
     """All bytes of a file that may hold questions."""
-    if path.is_dir() or path.is_char_device() or path.is_block_device():
-        found = "a folder" if path.is_dir() else "a device"
-        raise DataError(f"{path}: expected a file, found {found}; {WANTED}")
     try:
+        if found := no_file(path):
+            raise DataError(f"{path}: expected a file, found {found}; {WANTED}")
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
             head = file.read(4096)

@@ -5,9 +5,10 @@ import hashlib
 
 from minigpt import kernels, room
 from minigpt.arrays import DTYPES
-from minigpt.config import PRESETS, GPTConfig, OptimizerConfig, whole_between
+from minigpt.config import LIMITS, PRESETS, GPTConfig, OptimizerConfig, whole_between
 from minigpt.data import ORDERS
 from minigpt.errors import ConfigError
+from minigpt.flags import check_words, refuse_empty
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,14 +138,16 @@ LATER = ("tokenizer", "n_vocab")  # what is left out of these is known when the 
 
 def resolved(recipe):
     """The recipe with the preset's values in gaps, all but LATER, every field checked. Raises ConfigError."""
+    check_words(recipe)
     if recipe.preset not in PRESET_RECIPES:
         raise ConfigError(f"preset must be one of {', '.join(PRESET_RECIPES)}: found {recipe.preset!r}")
+    refuse_empty(recipe, ("data", "val_data", "tokenizer", "out", "resume"))
     preset = PRESET_RECIPES[recipe.preset] | {"out": f"runs/{recipe.preset}"}
     gaps = {name: value for name, value in preset.items() if getattr(recipe, name) is None}
-    model_config(dataclasses.replace(recipe, **gaps))
+    filled = dataclasses.replace(recipe, **gaps)
+    whole_between("context", filled.context, 1, LIMITS["n_ctx"])
+    model_config(filled)
     recipe = dataclasses.replace(recipe, **{name: gaps[name] for name in gaps if name not in LATER})
-    if not recipe.out:
-        raise ConfigError("out must name a folder: found an empty name")
     optimizer_config(recipe)
     for name in ("batch_size", "tokens_per_step", "checkpoint_every", "eval_tokens", "keep"):
         whole_between(name, getattr(recipe, name), 1)
@@ -167,6 +170,8 @@ def resolved(recipe):
         check_room(recipe)
     if recipe.order not in ORDERS:
         raise ConfigError(f"order must be {' or '.join(ORDERS)}: found {recipe.order!r}")
+    if not isinstance(recipe.allow_changes, str | None):
+        raise ConfigError(f"allow_changes must be names, with commas: found {recipe.allow_changes!r}")
     if recipe.data_format not in (None, "raw"):
         raise ConfigError(f"data_format must be raw, or left out: found {recipe.data_format!r}")
     if recipe.data_format and not recipe.data:

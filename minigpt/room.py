@@ -12,7 +12,7 @@ from minigpt.errors import ConfigError
 from minigpt.model import param_shapes
 
 KEPT = 16  # numbers a channel that forward keeps of a block: x, n, qkv (3), mixed, x, n, wide (4), active (4)
-PASSING = 5  # and that are there at once when nothing is kept: x and wide (4)
+PASSING = 10  # and that are there at once when nothing is kept: x, x + branch, wide (4), active (4)
 MEMORY = Path("/proc/meminfo")
 GROUP = Path("/sys/fs/cgroup")
 

@@ -44,6 +44,8 @@ def check_flags(command):
         raise ConfigError(
             "give one of --data FILES and --hellaswag FILE: found " + ("both" if command.data else "neither")
         )
+    if command.data_format not in (None, "raw"):
+        raise ConfigError(f"data_format must be raw, or left out: found {command.data_format!r}")
     if command.data is not None:
         refuse_given(command, ("write_bin",), "writes the questions of --hellaswag, and --data has none")
     else:

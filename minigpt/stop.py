@@ -15,10 +15,13 @@ class Stopped(KeyboardInterrupt):
 class StopSignal:
     """with StopSignal() as stop: ... if stop.asked: ... A second signal ends the process at once.
 
-    While stop.patient is False, the first one raises Stopped wherever the program is.
+    While it is not patient, the first one raises Stopped wherever the program is.
     """
 
-    asked, patient = False, False
+    asked = False
+
+    def __init__(self, patient=True):
+        self.patient = patient
 
     def __enter__(self):
         self._before = {number: signal.signal(number, self._receive) for number in NUMBERS}

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, subcommand
 
+from minigpt.config import LIMITS, whole_between
 from minigpt.errors import DataError
 
 
@@ -79,6 +80,7 @@ class Learn:
         from minigpt.corpus import read_text
         from minigpt.tokenizer import Tokenizer
 
+        whole_between("n_vocab", self.n_vocab, 257, LIMITS["n_vocab"])
         paths = [Path(path) for pattern in self.files for path in sorted(glob(pattern, recursive=True))]
         if not paths:
             raise DataError(f"files: no file matches {' '.join(self.files)}")

@@ -48,7 +48,7 @@ class Trainer:
             raise ConfigError(f"Trainer has no {', '.join(unknown)}: expected some of {', '.join(fields)}")
         self.config, self.optimizer, self.world = config, OptimizerConfig(**optimizer), world or Alone()
         params = flat_copy(config, params) if state is None else checked_params(config, params)
-        self.device = device or device_of(params.buffer)
+        self.device = device_of(params.buffer) if device is None else device
         self.dtype = compute_dtype(dtype, params)
         self.ops = kernels.table(ops, self.dtype, threads, self.device, tf32)
         self.restore(state or new_state(params))

@@ -2,7 +2,9 @@
 
 import contextlib
 import json
+import os
 import re
+import stat
 import sys
 
 from minigpt.choice import Choice
@@ -67,6 +69,8 @@ def prompts_of(command):
         return [as_text(command.prompt)]
     name = command.prompt_file
     try:
+        if name != "-" and stat.S_ISFIFO(os.stat(name).st_mode):  # nobody may ever write to it
+            raise DataError(f"prompt_file: {name}: expected a file, found a pipe; give - and pipe it in")
         with contextlib.nullcontext(sys.stdin.buffer) if name == "-" else open(name, "rb") as file:
             content = file.read(PROMPT_BYTES + 1)
         text = content.decode("utf-8-sig")  # a byte order mark is no text

@@ -152,7 +152,7 @@ def test_other_files_are_named(tmp_path, content, said):
 def test_what_cannot_be_read_is_named(tmp_path):
     assert "cannot be read: No such file" in refusal(tmp_path / "none.jsonl")
     assert "expected a file, found a folder; give HellaSwag's .jsonl" in refusal(tmp_path)
-    assert "expected a file, found a device" in refusal("/dev/zero")
+    assert "expected a file, found a pipe, socket or device" in refusal("/dev/zero")
     with open(tmp_path / "large.jsonl", "wb") as file:
         file.truncate(2**40)  # a hole: no byte of it is on the disk
     assert "expected questions, found 1,099,511,627,776 bytes" in refusal(tmp_path / "large.jsonl")

@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -87,6 +88,7 @@ def test_a_run_prints_a_line_a_step_samples_validations_and_its_score(whole_run)
     for name in ("gzip -9", "bzip2 -9", "xz -9"):
         assert re.search(name + r" +needs [\d.]+ bits a byte", printed)
     assert re.search(r"steps waited for their batches \d+\.\d\d% of the time\n", printed)
+    assert re.search(r"saving checkpoints held the run up \d+\.\d\d% of the time\n", printed)
     assert re.search(
         r"done: [\d.]+ bits a byte on held-out text, \S+ from start to end; weights in ", printed
     )
@@ -200,6 +202,36 @@ def test_a_damaged_checkpoint_is_named(data, tmp_path):
     assert re.fullmatch(r"minigpt: .*optimizer.safetensors is damaged: expected .*, found .*\n", err)
 
 
+def test_auto_goes_on_from_the_one_before_a_damaged_checkpoint_and_says_so(whole_run, data, tmp_path):
+    out = tmp_path / "run"
+    shutil.copytree(whole_run[0], out)
+    path = out / "step_00000012" / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    code, printed, err = finished(train(data, out))
+    assert code == 0
+    kept = r"it is kept as .*step_00000012.damaged, and the run goes on from .*step_00000009"
+    assert re.fullmatch(f"minigpt: .*model.safetensors is damaged: expected .*, found .*; {kept}\n", err)
+    assert f"resumed: {out / 'step_00000009'} at step 9" in printed
+    assert same_course(whole_run[0], out)
+    assert (out / "step_00000012.damaged" / "model.safetensors").exists()
+
+
+def test_a_named_change_is_made_and_a_second_run_in_the_folder_is_refused(whole_run, data, tmp_path):
+    out = tmp_path / "run"
+    shutil.copytree(whole_run[0], out)
+    more = ("--steps", "100000", "--lr", "1e-3", "--allow-changes", "lr,steps")
+    process = train(data, out, *more)
+    printed = [process.stdout.readline() for _ in range(7)]
+    assert "changed, as allowed: lr: 0.002 there, 0.001 here\n" in printed
+    assert "changed, as allowed: steps: 12 there, 100000 here\n" in printed
+    code, _, err = finished(train(data, out, *more))
+    said = "another minigpt train is writing here; wait for it, or end it"
+    assert (code, err) == (2, f"minigpt: {out}: {said}\n")
+    process.send_signal(signal.SIGTERM)
+    assert finished(process)[0] == 75
+    assert finished(train(data, out, *more[:2], "--lr", "0.5"))[0] == 2
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_a_run_that_diverges_stops_with_exit_code_1_and_saves_nothing_more(data, tmp_path):
     out = tmp_path / "run"
@@ -211,6 +243,9 @@ def test_a_run_that_diverges_stops_with_exit_code_1_and_saves_nothing_more(data,
     assert max(kept) < rejected[-1]
     assert "minigpt: 3 steps in a row were rejected" in err
     assert printed.count("rejected, no weight has changed") == 3
+    again = finished(train(data, out, *bad, "--tokens-per-step", "32"))
+    assert again[0] == 1
+    assert again[1].count("rejected, no weight has changed") == 1  # the other two are in the checkpoint
     folder = out / f"rejected_{int(rejected[-1]):08d}"
     assert f"minigpt replay {folder} says where" in err
     code, printed, _ = finished(minigpt("replay", folder))
@@ -247,7 +282,7 @@ BAD = {
     ),
     "huge": (["--n-layer", "1000000000"], "minigpt: n_layer must be between 1 and 10000"),
     "no place": (["--out", "/proc/nowhere"], "minigpt: .*No such file or directory: '/proc/nowhere'"),
-    "no name": (["--out", ""], "minigpt: out must name a folder"),
+    "no name": (["--out", ""], "minigpt: --out: expected a path, found none"),
     "threads": (["--threads", "0"], "minigpt: threads must be between 1"),
 }
 

@@ -125,7 +125,7 @@ def checked_sources(options):
 def plan_of(options, sources, tokenizer, recipe):
     """The Plan for the whole, or for the part that is asked for."""
     folder = Path(options.out)
-    name = shard_name(options.name or folder.resolve().name)
+    name = shard_name(options.name or Path(os.path.realpath(folder)).name)
     settings = manifest.settings_of(tokenizer, recipe, options.shard_tokens, name)
     inputs = manifest.inputs_of(sources)
     if options.part is None:

@@ -8,12 +8,12 @@ from unittest import mock
 import numpy as np
 
 from minigpt.errors import CheckpointError
-from minigpt.promises import STATE, checked_record
+from minigpt.promises import FILES, STATE, checked_record
 from minigpt.shelf import newest_sound
 from tests.campaigns import Row, tally
 from tests.support.tiny_runs import in_memory, is_state_at, save
 
-SMALL = 4096  # bytes of a file of which every bit is flipped; of larger ones, one bit of every byte
+SMALL = 1024  # bytes of a file of which every bit is flipped; of larger ones, one bit of every byte
 
 
 def campaign(scale=1.0):
@@ -28,7 +28,7 @@ def campaign(scale=1.0):
 def is_named(path, name):
     """Whether a damaged checkpoint is refused by a message that names the file."""
     try:
-        checked_record(path)
+        checked_record(path, (name,) if name in FILES else None)  # the other files are as they were
     except CheckpointError as error:
         return str(path / name) in str(error)
     return False

@@ -38,22 +38,22 @@ def plainly(path, pieces):
     return describe(path)
 
 
-# what is wrong -> the part that must notice, and what is put in place of which function
+# what is wrong -> the part that must notice, what is put in place of which function, what to leave out
 FAULTS = {
-    "files are not fsynced": (crash.cut, checkpoint, "write_file", plainly),
-    "names are not fsynced": (crash.cut, checkpoint, "flush", lambda path: None),
-    "deleted ones may keep their names": (crash.cut, shelf, "flush", lambda path: None),
-    "deleted where it is": (crash.died, shelf, "temporary_of", lambda path: path),
-    "moments begin anew": (resume.at_every_step, checkpoint, "fill_moments", lambda *_: None),
-    "nothing is compared": (damage.flipped, damage, "checked_record", lambda path: None),
+    "files are not fsynced": (crash.cut, checkpoint, "write_file", plainly, 40),
+    "names are not fsynced": (crash.cut, checkpoint, "flush", lambda path: None, 40),
+    "deleted ones may keep their names": (crash.cut, shelf, "flush", lambda path: None, 3),
+    "deleted where it is": (crash.died, shelf, "temporary_of", lambda path: path, 9),
+    "moments begin anew": (resume.at_every_step, checkpoint, "fill_moments", lambda *_: None, 20),
+    "nothing is compared": (damage.flipped, damage, "checked_record", lambda *_: None, 99),
 }
 
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_planted_faults_are_noticed(folder, monkeypatch, name):
-    part, where, function, fault = FAULTS[name]
+    part, where, function, fault, stride = FAULTS[name]
     monkeypatch.setattr(where, function, fault)
-    assert not part(folder / "here", 20).passed
+    assert not part(folder / "here", stride).passed
 
 
 def test_a_stop_that_does_not_save_is_noticed(folder, monkeypatch):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
+from minigpt.config import LIMITS, whole_between
 from minigpt.errors import MinigptError
 from minigpt.screen import printable
 
@@ -22,6 +23,8 @@ class Inspect:
         """Print the report; 0 if all is well, 2 if not."""
         from minigpt.weights.inspect.kinds import report
 
+        if self.n_head is not None:
+            whole_between("n_head", self.n_head, 1, LIMITS["n_head"])
         try:
             for line in report(Path(self.file), self.n_head):
                 print(printable(line), flush=True)

@@ -1,0 +1,253 @@
+"""One training run: what it is made of, and what it does at a step, between steps and at its end."""
+
+import dataclasses
+import time
+
+from minigpt import checkpoint, guard, kernels, rejected
+from minigpt.choice import Choice, Dice
+from minigpt.comm import Alone
+from minigpt.compressors import bits_per_byte
+from minigpt.corpus import read_corpus
+from minigpt.data import batch
+from minigpt.decode import Decoder
+from minigpt.errors import MinigptError, NumericsError
+from minigpt.evaluate import evaluate
+from minigpt.flops import flops_per_token, peak_of
+from minigpt.kernels.cpu.team import available_cores
+from minigpt.log import clock
+from minigpt.model import init_params
+from minigpt.model_files import Model
+from minigpt.prefetch import Prefetch
+from minigpt.provenance import provenance
+from minigpt.ranks.equal import agreed, check_weights
+from minigpt.recipe import masters, model_config, optimizer_config, settings
+from minigpt.resume import resumed_state
+from minigpt.sample import continuation
+from minigpt.saver import Saver
+from minigpt.shelf import checkpoints
+from minigpt.stop import RESUMABLE
+from minigpt.tokenizer import Tokenizer
+from minigpt.train import new_state
+from minigpt.trainer import Trainer
+
+QUICK_LOOK = 8_192  # held-out tokens, spread over all, that a validation on the way reads
+SAMPLING = Choice(temperature=0.7, top_k=50)
+ALONE = Alone()
+
+
+class Run:
+    """One training run: what it is made of, and the clock."""
+
+    def __init__(self, recipe, log, world=ALONE, source=None):
+        self.started = time.perf_counter()
+        self.log, self.world, self.source = log, world, source
+        self.corpus = read_corpus(recipe, Tokenizer.load(self.source) if self.source else None)
+        # a short text may have fewer pairs to merge than asked for
+        self.recipe = recipe = dataclasses.replace(recipe, n_vocab=self.corpus.tokenizer.n_vocab)
+        self.config = model_config(recipe)
+        self.settings = settings(recipe, self.corpus)
+        state = self.first_state()
+        self.trainer = Trainer(
+            self.config,
+            state.params,
+            state=state,
+            world=world,
+            ops=recipe.ops,
+            threads=threads_of(recipe, world),
+            device=recipe.device,
+            dtype=recipe.dtype,
+            tf32=recipe.tf32,
+            **vars(optimizer_config(recipe)),
+        )
+        # text is made in the type of the masters: a sample costs little, and cached attention wants float32
+        self.precise = kernels.table(
+            recipe.ops, masters(recipe), threads_of(recipe, world), recipe.device
+        )
+        with self.trainer.ops.session():
+            self.peak, self.machine = peak_of(recipe, self.trainer.ops)
+        self.peak *= world.size
+        self.ahead = Prefetch(self.batches, recipe.steps)
+        self.waited = self.stepped = 0.0  # seconds: for batches, and in steps as a whole
+        self.saver = Saver(self.write, log.warn)
+        self.tokenizer_files = checkpoint.files_of(self.corpus.tokenizer)
+        self.about = provenance(recipe, self.trainer.ops)
+
+    def first_state(self):
+        """Where the run begins, or goes on."""
+        if not self.source:
+            return new_state(init_params(self.config, self.recipe.seed, masters(self.recipe)))
+        return resumed_state(self.source, self.config, self.recipe, self.settings, self.log.say)
+
+    def introduce(self):
+        """What is trained on what, before the first step."""
+        recipe, corpus, state = self.recipe, self.corpus, self.trainer.state
+        n_params = state.params.buffer.size
+        tokens = recipe.steps * recipe.tokens_per_step
+        self.log.say(
+            f"model: {recipe.n_layer} layers, {recipe.n_head} heads, {recipe.n_embd} channels, "
+            f"context {recipe.context}, {n_params:,} parameters, {recipe.dtype}"
+        )
+        self.log.say(
+            f"data: {corpus.name}, {corpus.n_train:,} tokens to train on, "
+            f"{len(corpus.val_ids):,} held out ({len(corpus.val_bytes):,} bytes), vocabulary {recipe.n_vocab}"
+        )
+        self.log.say(
+            f"run: {recipe.steps} steps of {recipe.tokens_per_step:,} tokens "
+            f"({tokens / corpus.n_train:.2f} epochs), lr {recipe.lr:g} {recipe.schedule}, "
+            f"warmup {recipe.warmup}, seed {recipe.seed}"
+        )
+        self.log.say(
+            f"machine: {self.machine}, {self.peak / 1e9:.0f} GFLOP/s in matrix products; "
+            f"mfu is the share of it, at 6 (N - wpe) + 12 L C T = "
+            f"{flops_per_token(self.config, recipe.context) / 1e6:.1f} MFLOP a token"
+        )
+        if self.world.size > 1:
+            how = "each with a share of the moments" if self.world.sharded else "each with all moments"
+            self.log.say(f"ranks: {self.world.size}, {how}; the machine's figures are rank 0's, times all")
+        if state.step:
+            self.log.say(f"resumed: {self.source} at step {state.step}")
+
+    def batches(self, step):
+        """This rank's parts of a step's global batch."""
+        parts = self.parts()
+        share = len(parts) // self.world.size
+        return [self.batch(step, part) for part in parts[self.world.rank * share :][:share]]
+
+    def parts(self):
+        """The numbers of a global batch's parts, on all ranks together."""
+        return range(self.recipe.tokens_per_step // (self.recipe.batch_size * self.recipe.context))
+
+    def batch(self, step, part):
+        """One part of a step's global batch, the same on any number of ranks."""
+        recipe = self.recipe
+        rows = recipe.tokens_per_step // recipe.context
+        shape = {"context": recipe.context, "batch_size": recipe.batch_size, "rows_per_step": rows}
+        return batch(self.corpus.train, step, part, seed=recipe.seed, order=recipe.order, **shape)
+
+    def step(self):
+        """One optimizer step, reported. Raises NumericsError if it is one too many that is not finite."""
+        recipe = self.recipe
+        start = time.perf_counter()
+        batches = self.ahead.take(self.trainer.state.step)
+        waited = time.perf_counter() - start
+        report = self.trainer.step_in_parts(batches)
+        seconds = time.perf_counter() - start
+        self.waited, self.stepped = self.waited + waited, self.stepped + seconds
+        achieved = flops_per_token(self.config, recipe.context) * recipe.tokens_per_step / seconds
+        step, mfu = self.trainer.state.step, achieved / self.peak
+        left = (recipe.steps - step) * seconds
+        self.log.step(step, recipe.steps, report, seconds, waited, recipe.tokens_per_step, mfu, left)
+        if report.verdict.reason:
+            self.log.say(f"step {step} {report.verdict}")
+        if self.trainer.state.guard.not_finite >= guard.PATIENCE:
+            raise agreed(NumericsError(self.given_up(report.verdict)))
+        if due(step, recipe.compare_every):
+            check_weights(self.world, step, self.trainer.params)
+
+    def given_up(self, verdict):
+        """Keep the last step for `minigpt replay`, and say what there is to do."""
+        recipe, state = self.recipe, self.trainer.whole_state()
+        if self.world.rank:
+            return "told by rank 0"
+        batches = [self.batch(state.step - 1, part) for part in self.parts()]
+        how = {name: getattr(recipe, name) for name in rejected.HOW}
+        try:
+            folder = rejected.keep(recipe.out, self.trainer, state, batches, how, verdict.reason)
+            kept = f"minigpt replay {folder} says where the last one's numbers were lost"
+        except (MinigptError, OSError) as reason:
+            kept = f"the last one could not be kept for minigpt replay: {reason}"
+        return (
+            f"{guard.PATIENCE} steps in a row were rejected, nothing was saved since the last checkpoint; "
+            f"{kept}; start anew with --resume never and a lower --lr"
+        )
+
+    def validate(self, whole=False, progress=lambda rows: None):
+        """Score the held-out text, or windows spread over it, and report."""
+        recipe, ids = self.recipe, self.corpus.val_ids
+        ops = self.trainer.ops
+        model = Model(self.config, ops.weights(self.trainer.params), self.corpus.tokenizer, ops)
+        every = 1 if whole else max(1, len(ids) // QUICK_LOOK)
+        score = evaluate(model, ids, recipe.context, recipe.batch_size, every, progress, self.world)
+        self.log.validation(self.trainer.state.step, recipe.steps, score)
+        return score
+
+    def sample(self):
+        """Let the model write from nothing, and show it; on one rank."""
+        if self.world.rank:
+            return
+        step, decoder = self.trainer.state.step, Decoder(self.config, self.precise, self.trainer.params)
+        dice = Dice([self.recipe.seed, step])
+        with self.precise.session():
+            drawn = continuation(decoder, [], self.recipe.sample_tokens, SAMPLING, dice)
+            ids = [one.id for one in drawn]
+        self.log.sample(step, self.corpus.tokenizer.decode(ids))
+
+    def save(self):
+        """Begin to save a checkpoint of now; rank 0 writes it."""
+        state = self.trainer.whole_state()
+        if self.world.rank:
+            return
+        rows = self.recipe.tokens_per_step // self.recipe.context
+        about = self.about | {"rows_read": state.step * rows}
+        parts = self.config, state, self.settings, self.tokenizer_files, about
+        self.saver.save(state.step, lambda: checkpoint.snapshot(*parts))
+
+    def write(self, taken):
+        """Write a checkpoint's snapshot; on the saver's thread."""
+        return checkpoint.write(self.recipe.out, taken, self.recipe.keep, self.recipe.keep_every)
+
+    def finish(self, stop):
+        """The final score, beside what compressors need for the same text; the exit code."""
+        # ranks finish together: one that left would end the others, and perhaps the last save with them
+        look_up = stop.check if self.world.size == 1 else lambda rows: None
+        score = self.validate(whole=True, progress=look_up)
+        if self.world.rank:
+            return 0
+        for name, bits in bits_per_byte(self.corpus.val_bytes).items():
+            self.log.say(f"  for comparison, {name:8s} needs {bits:.3f} bits a byte of the held-out text")
+        if self.stepped:
+            share = self.waited / self.stepped
+            self.log.say(f"steps waited for their batches {share:.2%} of the time")
+            share = self.saver.held_up / (self.stepped + self.saver.held_up)
+            self.log.say(f"saving checkpoints held the run up {share:.2%} of the time")
+        self.saver.wait()
+        if self.saver.failure:
+            return self.not_saved()
+        folder = self.saver.latest or checkpoints(self.recipe.out)[-1]
+        self.log.say(
+            f"done: {score.bits_per_byte:.3f} bits a byte on held-out text, "
+            f"{clock(time.perf_counter() - self.started)} from start to end; weights in {folder}"
+        )
+        self.log.say(f'try: minigpt sample --weights {folder} --prompt "The people of"')
+        return 0
+
+    def not_saved(self):
+        """Say that the run ends without its last save; the exit code."""
+        self.log.warn("what came after the last checkpoint is not saved; the same command goes on from there")
+        return 1
+
+    def leave(self):
+        """Save, because the run is to stop here; the exit code."""
+        self.save()
+        self.saver.wait()
+        if self.world.rank:
+            return RESUMABLE
+        if self.saver.failure:
+            return self.not_saved()
+        again = "the same command" if self.recipe.resume == "auto" else "the same command with --resume auto"
+        said = f"saved: {self.saver.latest}; {again} goes on from there"
+        if self.log.gone:
+            self.log.warn(f"stopped, as nobody reads standard output any more, {said}")
+        else:
+            self.log.say(f"stopped by a signal, {said}")
+        return RESUMABLE
+
+
+def due(step, every):
+    """Whether a step is one of every so many; 0 is never."""
+    return bool(every) and step % every == 0
+
+
+def threads_of(recipe, world):
+    """Threads of the kernels: as asked for, or this rank's share of the cores."""
+    return recipe.threads or max(1, available_cores() // world.local_size)

@@ -1,0 +1,79 @@
+"""What is refused for want of memory could not have worked: the count is the least that a step takes."""
+
+import math
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from minigpt import ConfigError, GPTConfig, Trainer, evaluate, init_params, room
+from minigpt.kernels import table
+from minigpt.model_files import Model
+
+SHAPES = [(4, 4, 64, 300, 4, 64), (2, 2, 32, 3000, 2, 64)]
+
+
+TABLES = [("fast", "float32"), ("reference", "float32"), ("reference", "float64")]
+
+
+@pytest.mark.parametrize(("ops", "dtype"), TABLES)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_step_takes_what_is_counted_and_less_than_four_times_of_it(shape, ops, dtype):
+    L, H, C, V, B, T = shape
+    config, size = GPTConfig(L, H, C, T, V), np.dtype(dtype).itemsize
+    tokens, targets = np.random.default_rng(0).integers(0, V, (2, B, T))
+    warm = Trainer(config, init_params(config, dtype=dtype), ops=ops, threads=1)
+    warm.step(tokens, targets)  # what is made once and kept
+    tracemalloc.start()
+    trainer = Trainer(config, init_params(config, dtype=dtype), ops=ops, threads=1)
+    trainer.step(tokens, targets)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    least = sum(room.step_bytes(config, B, T, size, ops == "reference").values())
+    assert least <= peak <= 4 * least
+
+
+def test_a_batch_to_evaluate_takes_what_is_counted():
+    config = GPTConfig(2, 2, 64, 64, 300)
+    model = Model(config, init_params(config), None, table("fast", "float32", 1))
+    tokens = np.random.default_rng(0).integers(0, 300, (64, 64))
+    evaluate.last_states(model, tokens)
+    tracemalloc.start()
+    evaluate.last_states(model, tokens)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    counted = room.PASSING * 4 * tokens.size * config.n_embd
+    assert counted <= peak <= 4 * counted
+
+
+def test_a_batch_that_cannot_be_evaluated_is_refused_before(monkeypatch):
+    config = GPTConfig(1, 1, 8, 16, 300)
+    model = Model(config, init_params(config), None, table("fast", "float32", 1))
+    monkeypatch.setattr(room, "available_bytes", lambda: 2e4)
+    evaluate.check_batch(model, 3, 16)
+    with pytest.raises(ConfigError, match=r"a batch of 4 x 16 tokens needs .* use a smaller batch-size"):
+        evaluate.check_batch(model, 4, 16)
+
+
+# what there is
+
+
+def test_the_least_of_machine_group_and_limit_counts(tmp_path, monkeypatch):
+    monkeypatch.setattr(room, "MEMORY", tmp_path / "meminfo")
+    monkeypatch.setattr(room, "GROUP", tmp_path)
+    monkeypatch.setattr(room.resource, "getrlimit", lambda which: (room.resource.RLIM_INFINITY, 0))
+    assert room.available_bytes() == math.inf  # another system
+    (tmp_path / "meminfo").write_text("MemTotal: 9000 kB\nMemAvailable:    500 kB\nSwapFree: 100 kB\n")
+    assert room.available_bytes() == 600 * 1024
+    group = {"max": "300000\n", "current": "200000\n", "stat": "anon 7\ninactive_file 5000\n"}
+    for name, text in group.items():
+        (tmp_path / f"memory.{name}").write_text(text)
+    assert room.available_bytes() == 105_000
+    (tmp_path / "memory.max").write_text("max\n")  # no limit
+    assert room.available_bytes() == 600 * 1024
+    monkeypatch.setattr(room.resource, "getrlimit", lambda which: (0, 0))
+    assert room.available_bytes() == 0
+
+
+def test_this_machine_says_what_it_has():
+    assert 2**20 < room.of_machine() < 2**50
