@@ -163,6 +163,6 @@ def test_training_scores_by_the_same_code(tmp_path, monkeypatch):
     assert len(ids) > 100
     model = Model(training.config, training.trainer.params, tokenizer, training.trainer.ops)
     assert training.validate(whole=True) == evaluate(model, ids, 8, 5)
-    monkeypatch.setattr(run, "QUICK_LOOK", len(ids) // 3)
+    monkeypatch.setattr("minigpt.training.QUICK_LOOK", len(ids) // 3)
     assert training.validate() == evaluate(model, ids, 8, 5, every=3)
     assert training.validate().n_tokens < len(ids) / 2

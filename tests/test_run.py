@@ -13,7 +13,7 @@ import time
 import numpy as np
 import pytest
 
-from minigpt import run
+from minigpt import run, training
 from minigpt.prefetch import Prefetch
 from minigpt.recipe import Recipe
 from minigpt.tokenizer import Tokenizer
@@ -395,6 +395,6 @@ def test_batches_are_the_same_with_and_without_prefetch(shards, tmp_path, monkey
             return self.make(step)
 
     for name, prefetch in (("ahead", Prefetch), ("spot", OnTheSpot)):
-        monkeypatch.setattr(run, "Prefetch", prefetch)
+        monkeypatch.setattr(training, "Prefetch", prefetch)
         assert run.run(dataclasses.replace(recipe, out=str(tmp_path / name)), io.StringIO()) == 0
     assert same_course(tmp_path / "ahead", tmp_path / "spot")

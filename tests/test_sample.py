@@ -248,6 +248,7 @@ def test_training_shows_what_the_model_writes_at_temperature_07_among_the_likeli
         trainer=SimpleNamespace(state=SimpleNamespace(step=20), params=params),
         precise=kernels.table("reference", "float64"),
         log=SimpleNamespace(sample=lambda *what: said.append(what)),
+        world=Alone(),
     )
     run.Run.sample(training)
 
