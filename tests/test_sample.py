@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 import minigpt
 from minigpt import kernels, run
 from minigpt.choice import Choice, Dice
+from minigpt.comm import Alone
 
 CONFIG = minigpt.GPTConfig(n_layer=2, n_head=2, n_embd=8, n_ctx=6, n_vocab=11)
 
