@@ -1,4 +1,4 @@
-"""Measured steps of whole runs: one a machine gives the share of its peak that products reach; others check it.
+"""Measured steps of whole runs: one a machine gives the share of its peak that products reach, others check.
 
 A share is all that is taken from a figure; every other number is in gpus.py, compute.py or exchange.py, with
 its source.
@@ -34,7 +34,7 @@ FIGURES = (
     Figure("a100", "gpt2", 8, 64, 512, 0.300, LLMC + "run_gpt2_124M.sh"),
     Figure("a100", "gpt2-medium", 8, 64, 512, 0.820, LLMC + "run_gpt2_350M.sh"),
     Figure("a100", "gpt2-large", 8, 32, 512, 1.7, LLMC + "run_gpt2_774M.sh"),
-    Figure("h100", "gpt2", 8, 64, 512, 0.140, "KellerJordan/modded-nanogpt, records: llm.c, 45 min"),
+    Figure("h100", "gpt2", 8, 64, 512, 0.140, "KellerJordan/modded-nanogpt, record 1"),
     Figure("h100", "gpt2-xl", 8, 16, 1024, 2.75, LLMC + "run_gpt2_1558M.sh: 2.7 to 2.8 s"),
 )
 RECORD = "bench/records/step-2026-11-24-471a023.json"

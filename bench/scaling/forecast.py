@@ -56,7 +56,7 @@ def forecast(model, gpu, machine, ranks, tokens_per_step, batch_size, choices):
 def fitting(model, machine):
     """Windows that fit into a rank's memory, by minigpt's own kernels. Raises ConfigError if none does."""
     if machine.memory is None:
-        return BATCHES[model]
+        return PRESET_RECIPES[model]["batch_size"]
     config = PRESETS[model]
     fits = largest_batch(config, config.n_ctx, machine.dtype, machine.memory)
     if not fits:

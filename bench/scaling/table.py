@@ -22,7 +22,7 @@ def head(found):
 work: {counts[0]:,.1f} MFLOP a token by llm.c's count (MFU below), {counts[1]:,.1f} by PaLM's
 compute: products at {found.share:.1%} of {machine.peak / 1e12:,.3g} TFLOP/s, memory at \
 {MEMORY_SHARE * machine.bandwidth / 1e9:,.0f} GB/s
-    the share by {run(by)}: {by.seconds * 1e3:,.0f} ms, MFU {mfu(by):.1%} ({by.source})
+    share from {run(by)}: {by.seconds * 1e3:,.0f} ms, MFU {mfu(by):.1%} ({by.source})
 exchange: {ends} of {size:.2f} GB in {plan.gradients}, {plan.way}; {machine.bus / 1e9:g} GB/s in a node of \
 {machine.node}, {machine.node * machine.network / 1e9:.4g} GB/s between"""
 
@@ -46,7 +46,7 @@ def strong_line(found, ranks, many):
     return (
         f"{ranks:6,}{f'{many.batch} x {many.parts}':>9s}{ms(many.compute):>9s}{ms(many.exposed):>9s}"
         f"{ms(many.update):>8s}{ms(many.seconds):>9s}{shortened(many.tokens / many.seconds):>8s}"
-        f"{share:6.1%}{efficiency(found.one, many):8.1%}{f'{hours:.{1 if hours > 9 else 2}f}':>8s}{dollars:>7s}"
+        f"{share:6.1%}{efficiency(found.one, many):8.1%}{short(hours):>8s}{dollars:>7s}"
     )
 
 
@@ -74,3 +74,8 @@ def shortened(number):
 def ms(seconds):
     """Milliseconds, without decimals where they would not fit a column."""
     return f"{seconds * 1e3:.{1 if seconds < 100 else 0}f}"
+
+
+def short(hours):
+    """Hours, in minutes' detail where they are few."""
+    return f"{hours:.{1 if hours > 9 else 2}f}"
