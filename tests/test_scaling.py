@@ -17,7 +17,7 @@ from bench.scaling.forecast import BATCHES, efficiency, forecast
 from bench.scaling.picture import described
 from bench.scaling.step import Plan, exposed_seconds, step, timeline
 from minigpt.config import PRESETS
-from minigpt.flops import llmc_flops_per_token
+from minigpt.flops import llmc_flops_per_token, llmc_params
 from minigpt.gpus import MACHINES
 from minigpt.model import param_shapes
 
@@ -46,6 +46,7 @@ def test_each_machine_takes_one_share_and_checks_others():
 
 def test_mfu_and_work_are_as_published():
     assert [round(100 * mfu(figure)) for figure in FIGURES] == [56, 58, 61, 38, 47]
+    assert llmc_params(GPT2) == 124_475_904  # as llm.c prints it
     assert llmc_flops_per_token(GPT2, 1024) == pytest.approx(803e6, rel=1e-3)
 
 
@@ -99,6 +100,15 @@ def test_no_way_beats_the_wires_and_scattering_is_half_of_a_ring(size, ranks, wa
     assert found >= max(leaving, inside)
     assert found <= 2 * scatter * (1 + 1e-12)
     assert exchange.all_reduce_seconds(2 * size, ranks, machine, way) > found
+
+
+def test_two_levels_pass_a_shard_between_nodes(monkeypatch):
+    for latency in ("CALL", "HOP", "FAR_HOP"):
+        monkeypatch.setattr(exchange, latency, 0)
+    size, port = 1e9, exchange.WIRE * H100.network
+    seconds = 2 * size * 7 / 8 / H100.bus + 2 * size / 8 * 3 / 4 / port  # four nodes of eight
+    assert exchange.all_reduce_seconds(size, 32, H100, "two-level") == pytest.approx(seconds)
+    assert exchange.scatter_seconds(size, 32, H100, "two-level") == pytest.approx(seconds / 2)
 
 
 def test_two_levels_save_a_ring_its_hops_and_never_the_network_its_bytes():
@@ -275,4 +285,4 @@ def test_bad_input_is_one_clear_line(arguments, capsys):
 def test_options_are_documented():
     assert {field.name for field in dataclasses.fields(Options)} >= {"model", "gpu", "ranks", "json", "plot"}
     assert counted("1,2,4,...,1024", 8) == [2**power for power in range(11)]
-    assert counted("3,...,20", 1) == [3, 6, 12, 20]
+    assert counted("3,...,13", 1) == [3, 6, 12, 13]

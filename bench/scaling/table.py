@@ -23,8 +23,9 @@ work: {counts[0]:,.1f} MFLOP a token by llm.c's count (MFU below), {counts[1]:,.
 compute: products at {found.share:.1%} of {machine.peak / 1e12:,.3g} TFLOP/s, memory at \
 {MEMORY_SHARE * machine.bandwidth / 1e9:,.0f} GB/s
     share from {run(by)}: {by.seconds * 1e3:,.0f} ms, MFU {mfu(by):.1%} ({by.source})
-exchange: {ends} of {size:.2f} GB in {plan.gradients}, {plan.way}; {machine.bus / 1e9:g} GB/s in a node of \
-{machine.node}, {machine.node * machine.network / 1e9:.4g} GB/s between"""
+exchange: {ends} of {size:.2f} GB in {plan.gradients}, {plan.way}
+    {machine.bus / 1e9:g} GB/s in a node of {machine.node}, {machine.node * machine.network / 1e9:.4g} GB/s \
+between nodes"""
 
 
 def table(found):
