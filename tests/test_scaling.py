@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -232,6 +233,12 @@ def test_a_picture_is_drawn(tmp_path):
         assert main(["--ranks", "1,8,512,1024", "--plot", str(tmp_path / name)]) == 0
     assert described(ask("1,8,512,1024")) in (tmp_path / "a.svg").read_text().replace("&quot;", '"')
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_without_matplotlib_what_to_install_is_said(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert main(["--plot", "a.svg"]) == 2
+    assert "pip install 'minigpt[plot]'" in capsys.readouterr().err
 
 
 def test_json_holds_the_forecast(capsys):
