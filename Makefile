@@ -5,7 +5,7 @@ EXTRAS ?= test
 RUN = $(VENV)/bin
 ARGS ?=
 
-.PHONY: train test check mutants tokenizer-proof check-124M fault-table fuzz faults goldens bench clean
+.PHONY: train test check mutants tokenizer-proof check-124M fault-table fuzz faults goldens bench scaling clean
 .PHONY: gpu kernel-faults kernel-sanitizers kernel-registers guard
 
 train: $(VENV)/.run
@@ -48,6 +48,9 @@ bench: $(VENV)/.proof  # steps against torch, tokens against tiktoken, writing a
 	$(RUN)/python -m bench.step $(ARGS)
 	$(RUN)/python -m bench.sample $(ARGS)
 	$(RUN)/python -m bench.data $(ARGS)
+
+scaling: $(VENV)/.test  # on paper: steps on 1 to 1,024 GPUs; docs/scaling.md and its picture made anew
+	$(RUN)/python -m bench.scaling.document
 
 gpu: $(VENV)/.gpu  # on a machine with a GPU: what can only be seen there, most valuable first
 	$(RUN)/python -m bench.gpu $(ARGS)

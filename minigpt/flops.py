@@ -6,6 +6,7 @@ import time
 import numpy as np
 
 from minigpt.arrays import gpu_name
+from minigpt.gpus import machine_called
 from minigpt.model import param_shapes
 
 
@@ -19,6 +20,20 @@ def flops_per_token(config, context):
     return 6 * weights + 12 * config.n_layer * config.n_embd * context
 
 
+def llmc_flops_per_token(config, context):
+    """The same by llm.c's convention: 6 N + 6 L C T, N with wpe and the vocabulary padded to 128s.
+
+    Attention counts the half of the square that a causal mask leaves (karpathy/llm.c, train_gpt2.cu).
+    """
+    return 6 * llmc_params(config) + 6 * config.n_layer * config.n_embd * context
+
+
+def llmc_params(config):
+    """N of llm.c: every parameter, its table of tokens padded to a multiple of 128 rows."""
+    weights = sum(math.prod(shape) for shape in param_shapes(config).values())
+    return weights + -config.n_vocab % 128 * config.n_embd
+
+
 def matmul_peak(dtype="float32", size=2048, tries=4):
     """Floating-point operations a second of a large matrix product, the best of a few tries (~0.3 s)."""
     a = np.ones((size, size), dtype)
@@ -30,10 +45,6 @@ def matmul_peak(dtype="float32", size=2048, tries=4):
     return 2 * size**3 / best
 
 
-# dense products of bfloat16 with float32 sums; data sheets: nvidia.com/h100, /h200, /a100, /ada
-PUBLISHED = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "4090": 165e12}
-
-
 def peak_of(recipe, ops):
     """(floating-point operations a second, what does them): measured on cores, on a GPU as it is published.
 
@@ -42,4 +53,5 @@ def peak_of(recipe, ops):
     if recipe.device == "numpy":
         return matmul_peak(recipe.dtype) * ops.threads, f"{ops.threads} threads"
     name = gpu_name()
-    return next((peak for known, peak in PUBLISHED.items() if known in name), math.nan), name
+    machine = machine_called(name)
+    return (machine.peak if machine else math.nan), name

@@ -12,7 +12,8 @@ import time
 import numpy as np
 
 import minigpt
-from minigpt.flops import PUBLISHED, flops_per_token
+from minigpt.flops import flops_per_token
+from minigpt.gpus import machine_called
 from minigpt.memory import step_bytes
 
 GPT2 = minigpt.PRESETS["gpt2"]
@@ -61,7 +62,8 @@ def curves(tiny):
 def steps(tiny):
     """A step of GPT-2 124M at T = 1024: milliseconds, tokens/s, MFU, memory; against torch where it is."""
     config, sizes, T = (TINY, (2,), 16) if tiny else (GPT2, (8, 16, 32, 64), 1024)
-    peak = next((peak for name, peak in PUBLISHED.items() if name in minigpt.arrays.gpu_name()), None)
+    machine = machine_called(minigpt.arrays.gpu_name())
+    peak = machine.peak if machine else None
     found = {}
     for B in sizes:
         pair = batch(config, B, T)
