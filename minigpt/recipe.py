@@ -76,6 +76,10 @@ class Recipe:
     that they meet; parameters, moments, gradients and sums stay in float32."""
     tf32: bool = False
     """On a GPU in float32: products may cut their factors to 10 bits of fraction."""
+    products: str = "cublas"
+    """On a GPU: cublas, or cublaslt, whose products add biases, apply GELU and sum up gradients on the way."""
+    attention: str = "tiles"
+    """On a GPU: tiles (no scores are kept of heads of 64 in bfloat16), scores, or cudnn (in bfloat16)."""
     ops: str = "fast"
     """fast (kernels) or reference (plain array operations)."""
     threads: int | None = None
@@ -114,6 +118,7 @@ PRESET_RECIPES = {
 FREE = ("out", "checkpoint_every", "sample_every", "sample_tokens", "resume", "threads")
 FREE += ("eval_every", "eval_tokens")
 FREE += ("data", "val_data", "data_format")  # where the tokens are from; settings compares the tokens
+ADDED = {"products": "cublas", "attention": "tiles"}  # not in older checkpoints, which had no other way
 LATER = ("tokenizer", "n_vocab")  # what is left out of these is known when the data is
 
 
@@ -140,7 +145,8 @@ def resolved(recipe):
             f"{recipe.batch_size} * {recipe.context} = {recipe.batch_size * recipe.context}: "
             f"found {recipe.tokens_per_step}"
         )
-    kernels.check_choice(recipe.ops, recipe.dtype, recipe.device, recipe.tf32)
+    ways = recipe.tf32, recipe.products, recipe.attention
+    kernels.check_choice(recipe.ops, recipe.dtype, recipe.device, *ways)
     if recipe.order not in ORDERS:
         raise ConfigError(f"order must be {' or '.join(ORDERS)}: found {recipe.order!r}")
     if recipe.data_format not in (None, "raw"):
@@ -171,7 +177,8 @@ def settings(recipe, corpus):
 
     A tokenizer that was learned follows from the rest; any other is named by what it is, not where it lies.
     """
-    shared = {name: value for name, value in dataclasses.asdict(recipe).items() if name not in FREE}
+    given = dataclasses.asdict(recipe).items()
+    shared = {name: value for name, value in given if name not in FREE and ADDED.get(name) != value}
     tokens = hashlib.sha256(repr(corpus.tokenizer.tokens).encode()).hexdigest()
     tokenizer = "train" if corpus.learned else f"sha256:{tokens}"
     return shared | {"tokenizer": tokenizer, "train_ids_sha256": corpus.fingerprint}

@@ -48,6 +48,8 @@ class Run:
             device=recipe.device,
             dtype=recipe.dtype,
             tf32=recipe.tf32,
+            products=recipe.products,
+            attention=recipe.attention,
             **vars(optimizer_config(recipe)),
         )
         if self.source:

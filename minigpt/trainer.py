@@ -1,6 +1,7 @@
 """A model and its optimizer, held together: one call is one training step."""
 
 import dataclasses
+from functools import partial
 
 from minigpt import kernels
 from minigpt.arrays import device_of, on_device
@@ -23,7 +24,8 @@ class Trainer:
     for a schedule warmup, schedule, steps, final. ops and threads choose the kernels as in `logits`.
     device: "numpy", or "cupy" for a GPU; None trains where params are. dtype: the number type of activations,
     "bfloat16" on a GPU alone; None takes that of params, in which parameters, moments and gradients stay.
-    tf32: on a GPU in float32, products may cut their factors to 10 bits of fraction.
+    tf32: on a GPU in float32, products may cut their factors to 10 bits of fraction. products: "cublas" or
+    "cublaslt"; attention: "tiles", "scores" or "cudnn": who does them on a GPU, see kernels.table.
     """
 
     def __init__(
@@ -37,6 +39,8 @@ class Trainer:
         device=None,
         dtype=None,
         tf32=False,
+        products="cublas",
+        attention="tiles",
         **optimizer,
     ):
         fields = [field.name for field in dataclasses.fields(OptimizerConfig)]
@@ -46,7 +50,10 @@ class Trainer:
         params = flat_copy(config, params)
         self.device = device or device_of(params.buffer)
         self.dtype = compute_dtype(dtype, params)
-        self.ops = kernels.table(ops, self.dtype, threads, self.device, tf32)
+        self.ops = kernels.table(ops, self.dtype, threads, self.device, tf32, products, attention)
+        self.explained = partial(
+            explained, config, self.dtype, self.device, products=products, attention=attention
+        )
         self.restore(new_state(params))
 
     @property
@@ -57,7 +64,7 @@ class Trainer:
     def restore(self, state):
         """Go on from a state, which is taken to the device."""
         flats = {name: getattr(state, name) for name in ("params", "grads")}
-        with explained(self.config, self.dtype, self.device):
+        with self.explained():
             placed = {name: flat.like(on_device(flat.buffer, self.device)) for name, flat in flats.items()}
             placed |= {name: on_device(getattr(state, name), self.device) for name in ("first", "second")}
         self.state = state._replace(**placed)
@@ -81,7 +88,7 @@ class Trainer:
     def step_in_parts(self, batches):
         """One optimizer step on several (tokens, targets), averaged; a Report, whatever its verdict."""
         ready = batches if isinstance(batches, Uploaded) else self.upload(batches)
-        with self.ops.session(), explained(self.config, self.dtype, self.device, ready):
+        with self.ops.session(), self.explained(ready):
             self.state, report = train_step(
                 self.config, self.optimizer, self.ops, self.world, self.state, ready
             )
