@@ -1,9 +1,9 @@
 """How much of a GPU's memory a training step takes, part by part, and what to say when it does not suffice.
 
-Counted from what kernels/cuda keeps (operations.py, block.py, attention.py, gradient.py, and what may be chosen
-instead), at the moment when most is held at once: in backward, when the last block's or the one before's is nearly
-done. What the weights' gradients are made of is kept until the next block's are known, so a block's activations are
-not gone before the next one's work has begun.
+Counted from what kernels/cuda keeps (operations.py, block.py, attention.py, gradient.py, and what may be
+chosen instead), at the moment when most is held at once: in backward, when the last block's or the one
+before's is nearly done. What the weights' gradients are made of is kept until the next block's are known,
+so a block's activations are not gone before the next one's work has begun.
 
 B batch, T time, C channels, H heads, F = 4C, V vocabulary, L layers, P parameters.
 """
@@ -22,7 +22,7 @@ PAD = 64  # logits have room for a multiple of so many; kernels/cuda/operations.
 MOST_ROWS = 528  # float32 rows of partial sums in a layernorm's backward; kernels/cuda/layernorm.py, STRIPS
 MOST_STRIPS = 64  # and in GELU's, of 8 positions at least; kernels/cuda/column_sum.py, STRIPS
 LT_WORKSPACE = 2**25  # bytes that cublasLt may work in; kernels/cuda/cublaslt.py, WORKSPACE
-CUDNN_HEADS, CUDNN_SHORTEST = range(8, 129, 8), 2  # head sizes and lengths that cuDNN knows; cudnn_attention.py
+CUDNN_HEADS = range(8, 129, 8)  # that cuDNN knows, for two positions or more; cudnn_attention.py
 OTHERS = 2**28  # bytes that cuBLAS, kernels and blocks that do not fit into gaps may take besides
 MOST = 2**20  # the largest batch that is looked at
 
@@ -98,9 +98,9 @@ def cudnn_bytes(config, B, T):
 
 
 def how(config, context, dtype, attention="tiles"):
-    """How attention goes that was asked for in this way: in tiles, by cuDNN, or by scores that are written out."""
+    """How attention goes when asked for in this way: in tiles, by cuDNN, or by scores that are written out."""
     head = config.n_embd // config.n_head if dtype == "bfloat16" else None
-    if attention == "cudnn" and head in CUDNN_HEADS and context >= CUDNN_SHORTEST:
+    if attention == "cudnn" and head in CUDNN_HEADS and context > 1:
         return "cudnn"
     return "tiles" if head == TILES and attention != "scores" else "scores"
 
@@ -127,14 +127,15 @@ def explained(config, dtype, device, batches=(), **ways):
     except MemoryError as error:
         if device == "numpy":
             raise
-        said = line(config, dtype, gpu_memory(), batches, **ways)  # while the error's frames hold their arrays
+        # while the error's frames hold their arrays
+        said = line(config, dtype, gpu_memory(), batches, **ways)
         traceback.clear_frames(error.__traceback__)
     if said:
         raise MemoryError(said)  # out here it does not carry the other, and what that holds, along
 
 
 def line(config, dtype, memory, batches, **ways):
-    """Predicted and seen peak, what there is, and the largest batch that fits. ways: attention and products."""
+    """Predicted and seen peak, what there is, the largest batch that fits. ways: attention and products."""
     B, T, parts = 1, config.n_ctx, max(1, len(batches))
     if batches:
         B, T = batches[0][0].shape

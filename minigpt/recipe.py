@@ -77,7 +77,7 @@ class Recipe:
     tf32: bool = False
     """On a GPU in float32: products may cut their factors to 10 bits of fraction."""
     products: str = "cublas"
-    """On a GPU: cublas, or cublaslt, whose products add biases, apply GELU and sum up gradients on the way."""
+    """On a GPU: cublas, or cublaslt, whose products also add biases, apply GELU, sum up gradients."""
     attention: str = "tiles"
     """On a GPU: tiles (no scores are kept of heads of 64 in bfloat16), scores, or cudnn (in bfloat16)."""
     ops: str = "fast"

@@ -87,9 +87,9 @@ def table(
     "reference": plain array operations. "fast": kernels, which on CPU cores are blocked and threaded, on
     a GPU written in CUDA; float64 has none and runs the reference. threads: None takes every core there is.
     tf32: on a GPU in float32, products may cut their factors to 10 bits of fraction. products: "cublas", or
-    "cublaslt", which finishes biases, GELU and sums of gradients on the way. attention: "tiles", which keep no
-    scores, for heads of 64 in bfloat16 (others keep them); "scores" always; "cudnn" for heads of 8, 16 ... 128
-    in bfloat16 and two positions or more, else as "tiles".
+    "cublaslt", which finishes biases, GELU and sums of gradients on the way. attention: "tiles", which keep
+    no scores, for heads of 64 in bfloat16 (others keep them); "scores" always; "cudnn" for heads of 8, 16
+    ... 128 in bfloat16 and two positions or more, else as "tiles".
     """
     check_choice(name, dtype, device, tf32, products, attention)
     if device == "cupy":

@@ -6,8 +6,8 @@ float32 views that the caller gives: `out`, written over or, with add=True, adde
 
 module.py compiles; a file beside each .cu launches; gemm.py hands products to cuBLAS; operations.py and
 attention.py make the operations of ops/ out of these, block.py a whole block; upload.py brings the batches.
-Two libraries may be chosen over these: cublasLt (cublaslt.py, epilogues.py, epilogue_block.py), whose products do more
-than multiply, and cuDNN's attention (cudnn_attention.py).
+Two libraries may be chosen over these: cublasLt (cublaslt.py, epilogues.py, epilogue_block.py), whose
+products do more than multiply, and cuDNN's attention (cudnn_attention.py).
 """
 
 import contextlib

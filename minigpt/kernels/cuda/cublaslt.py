@@ -1,8 +1,9 @@
-"""Matrix products by cublasLt, which can add, bend or sum up before it stores: out = finish(a @ b + beta * added).
+"""Matrix products by cublasLt, which can add, bend or sum up before it stores.
 
-As in gemm.py, cublasLt counts along columns first and is asked for out' = b' @ a'. What it calls A is our b, and
-a bias, of as many numbers as its result has rows, is one number for each of our columns. It takes two questions:
-which algorithm suits a product of this kind (asked once, and kept), and then the product itself.
+As in gemm.py, cublasLt counts along columns first and is asked for out' = b' @ a'. What it calls A is our
+b, and a bias, of as many numbers as its result has rows, is one number for each of our columns. It takes
+two questions: which algorithm suits a product of this kind (asked once, and kept), and then the product
+itself.
 https://docs.nvidia.com/cuda/cublas, cublasLtMatmul and cublasLtEpilogue_t; nvmath.bindings.cublasLt
 """
 
@@ -50,7 +51,8 @@ class Kind(NamedTuple):
 def product(a, b, out, *, epilogue="DEFAULT", bias=None, aux=None, added=None, beta=0.0, compute=FULL):
     """out = finish(a @ b + beta * added), or nothing: True if cublasLt knows how to do all of this in one.
 
-    added: another matrix like out, or None for out itself. epilogue: a name in cublasLtEpilogue_t. What they do:
+    added: another matrix like out, or None for out itself. epilogue: a name in cublasLtEpilogue_t. What
+    they do:
 
         BIAS            out = a @ b + beta * added + bias
         GELU_AUX_BIAS   aux = a @ b + bias, out = gelu(aux)
@@ -94,7 +96,7 @@ def aligned(array):
 
 
 class Plan:
-    """A kind of product as cublasLt takes it, and the algorithm that it advises: found, None if there is none."""
+    """A kind of product as cublasLt takes it; found: the algorithm that it advises, None if there is none."""
 
     def __init__(self, kind):
         M, K, N = kind.shape
@@ -115,7 +117,7 @@ class Plan:
             cublasLt.matmul_desc_set_attribute(self.product, attribute, number.ctypes.data, number.itemsize)
 
     def point(self, bias, aux):
-        """Say where this product's bias and auxiliary matrix are; the description is read as it is sent off."""
+        """Say where a product's bias and auxiliary matrix are; the description is read as it is sent off."""
         if bias is not None:
             self.describe(BIAS_POINTER=bias.data.ptr)
         if aux is not None:

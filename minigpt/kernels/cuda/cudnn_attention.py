@@ -1,7 +1,8 @@
-"""Causal attention by cuDNN's fused kernels: the third choice, --attention cudnn. Reference: minigpt/ops/attention.py.
+"""Causal attention by cuDNN: the third choice, --attention cudnn. Reference: minigpt/ops/attention.py.
 
-cuDNN takes a graph of one operation, plans it for the shapes and the GPU (about two seconds, then kept), and runs it
-on addresses. Queries, keys and values stay side by side in qkv, as do their gradients: it is told the strides.
+cuDNN takes a graph of one operation, plans it for the shapes and the GPU (about two seconds, then kept),
+and runs it on addresses. Queries, keys and values stay side by side in qkv, as do their gradients: it is
+told the strides.
 https://docs.nvidia.com/deeplearning/cudnn/frontend, Attention; NVIDIA/cudnn-frontend
 """
 
@@ -55,7 +56,8 @@ def supports(shape, dtype):
 
 
 def attention_forward(qkv, n_head, *, compute):
-    """Each position averages the values of itself and those before it; what cuDNN does not do goes another way.
+    """Each position averages the values of itself and those before it. One position alone, float32 and heads
+    that cuDNN does not do go the way of attention.py.
 
     qkv (B, T, 3C) -> y (B, T, C)
     """
@@ -64,7 +66,8 @@ def attention_forward(qkv, n_head, *, compute):
     if not supports(shape, qkv.dtype):
         return attention.attention_forward(qkv, n_head, compute=compute)
     y, lse = cupy.empty((B, T, C), qkv.dtype), cupy.empty((B, n_head, T), "float32")
-    run(forward_graph(shape), dict(zip((Q, K, V), thirds(qkv), strict=True)) | {Y: y.data.ptr, LSE: lse.data.ptr})
+    addresses = dict(zip((Q, K, V), thirds(qkv), strict=True))
+    run(forward_graph(shape), addresses | {Y: y.data.ptr, LSE: lse.data.ptr})
     return y, Cache(qkv, y, lse)
 
 
@@ -118,7 +121,7 @@ def forward_graph(shape):
 
 @functools.lru_cache(KEPT)
 def backward_graph(shape):
-    """dq, dk and dv, planned. To be deterministic it keeps a float32 dq for each block of keys (memory.py)."""
+    """dq, dk and dv, planned. To be deterministic, cuDNN keeps a dq for each block of keys: memory.py."""
     graph, C = empty_graph(), shape.H * shape.D
     q, k, v = (given(graph, uid, shape.heads(3 * C)) for uid in (Q, K, V))
     y, dy = (given(graph, uid, shape.heads(C)) for uid in (Y, DY))
@@ -133,8 +136,8 @@ def backward_graph(shape):
 
 def masked_and_scaled(shape):
     """Position t sees s <= t; scores are divided by sqrt(D)."""
-    aligned = cudnn.diagonal_alignment.TOP_LEFT
-    return {"attn_scale": 1 / math.sqrt(shape.D), "diagonal_alignment": aligned, "diagonal_band_right_bound": 0}
+    mask = {"diagonal_alignment": cudnn.diagonal_alignment.TOP_LEFT, "diagonal_band_right_bound": 0}
+    return {"attn_scale": 1 / math.sqrt(shape.D), **mask}
 
 
 def empty_graph():

@@ -1,8 +1,8 @@
 """Products with what follows them done as they are stored: the second table, --products cublaslt.
 
-Each function has a name for what it computes, and where cublasLt knows no algorithm goes the way of the first table.
-Sums of gradients ride only on products whose result is float32: those of weights, not that of GELU's slope, which is
-bfloat16. cublasLt's GELU is the tanh form, as ours.
+Each function has a name for what it computes, and where cublasLt knows no algorithm goes the way of the
+first table. Sums of gradients ride only on products whose result is float32: those of weights, not that of
+GELU's slope, which is bfloat16. cublasLt's GELU is the tanh form, as ours.
 """
 
 import cupy
@@ -66,7 +66,7 @@ def linear_gelu_backward(dy, weight, wide, compute):
 
 
 def gradients(x, dy, compute):
-    """x' @ dy and the column sums of dy, in one product. cublasLt writes sums over: to add, they go to one side.
+    """x' @ dy and the column sums of dy, in one product. To be added, sums go through an array of their own.
 
     x (B, T, I), dy (B, T, O) -> dweight (I, O), dbias (O)
     """

@@ -20,13 +20,14 @@ CASES = [
     *((mode, OTHERS, "fused", parts, LT) for mode in ("fp32", "tf32", "bf16") for parts in (1, 2)),
     *((mode, OTHERS, "plain", 1, LT) for mode in ("fp32", "bf16")),
     *(("bf16", OTHERS, "fused", 1, CUDNN), ("bf16", NARROW, "fused", 1, LT | CUDNN)),
-    *(("fp32", OTHERS, "fused", 1, {"attention": "scores"}), ("bf16", OF_64, "fused", 1, {"attention": "scores"})),
+    *(
+        ("fp32", OTHERS, "fused", 1, {"attention": "scores"}),
+        ("bf16", OF_64, "fused", 1, {"attention": "scores"}),
+    ),
 ]
 
 
 @pytest.mark.parametrize(("mode", "sizes", "blocks", "parts", "ways"), CASES)
-def test_loss_and_gradients_are_within_the_budget_of_their_precision(
-    bench, mode, sizes, blocks, parts, ways
-):
+def test_loss_and_gradients_are_within_the_budget_of_their_precision(bench, mode, sizes, blocks, parts, ways):
     given = Given(bench, sizes, mode, **ways, **(PLAIN_BLOCKS if blocks == "plain" else {}))
     within_budget(given, mode, parts)

@@ -24,11 +24,11 @@ LIBRARIES["nvmath.bindings"].cublasLt = fake_cublaslt
 
 
 @contextlib.contextmanager
-def emulated_cupy():
-    """`import cupy` gives the stand-in, and minigpt's CUDA modules are imported anew, on it."""
+def emulated_cupy(libraries=LIBRARIES):
+    """`import cupy` gives the stand-in, and minigpt's CUDA modules are imported anew, on it and the libraries."""
     before = taken()
     sys.modules["cupy"] = fake_cupy
-    sys.modules.update(fake_runtime.modules() | LIBRARIES)
+    sys.modules.update(fake_runtime.modules() | libraries)
     fake_cupy.cuda = sys.modules["cupy.cuda"]
     try:
         yield fake_cupy
@@ -42,6 +42,7 @@ def taken():
     names = [
         name
         for name in sys.modules
-        if name.partition(".")[0] in ("cupy", "cupyx", "nvmath", "cudnn") or name.startswith("minigpt.kernels.cuda")
+        if name.partition(".")[0] in ("cupy", "cupyx", "nvmath", "cudnn")
+        or name.startswith("minigpt.kernels.cuda")
     ]
     return {name: sys.modules.pop(name) for name in names}

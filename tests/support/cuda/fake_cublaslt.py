@@ -1,8 +1,9 @@
 """nvmath.bindings.cublasLt on the host's memory, as cublasLt's documentation says: column by column.
 
-https://docs.nvidia.com/cuda/cublas: cublasLtMatmul, cublasLtEpilogue_t, cublasLtMatmulDescAttributes_t. Strict where
-cublasLt is: descriptions that do not fit together, pointers that are not aligned, epilogues without what they need.
-Names and numbers are nvmath-python 1.0's; tests/kernels/cuda/test_libraries.py holds them to it.
+https://docs.nvidia.com/cuda/cublas: cublasLtMatmul, cublasLtEpilogue_t, cublasLtMatmulDescAttributes_t.
+Strict where cublasLt is: descriptions that do not fit together, pointers that are not aligned, epilogues
+without what they need. Names and numbers are nvmath-python 1.0's; tests/kernels/cuda/test_libraries.py
+holds them to it.
 """
 
 import ctypes
@@ -11,7 +12,7 @@ import itertools
 
 import numpy as np
 
-from tests.support.cuda.fake_cublas import FULL, KINDS, RESULTS, TF32, column_major, cut, operand
+from tests.support.cuda.fake_cublas import FULL, RESULTS, TF32, column_major, cut, operand
 from tests.support.cuda.fake_epilogues import Epilogue, cuBLASLtError, finished, invalid
 from tests.support.device_array import LAUNCHES
 
@@ -180,7 +181,7 @@ def matmul(
 
 
 def _check_algorithm(algo, fingerprint, addresses, workspace, size):
-    """Raise unless the algorithm was advised for this product, for pointers aligned so, with that much room."""
+    """Raise unless the algorithm was advised for this product and for pointers aligned so."""
     memory = (ctypes.c_byte * 64).from_address(algo)
     name, good_for, *alignments = np.frombuffer(memory, np.uint64)[:6].tolist()
     if (name, good_for) != (ALGORITHM, fingerprint):

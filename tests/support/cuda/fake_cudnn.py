@@ -1,8 +1,8 @@
-"""cudnn (nvidia-cudnn-frontend) on the host's memory: graphs of one attention, checked, and computed by NumPy.
+"""cudnn (nvidia-cudnn-frontend) on the host's memory: graphs of one attention, checked and computed.
 
-https://docs.nvidia.com/deeplearning/cudnn/frontend, Attention. Strict where cuDNN is: head sizes, one position,
-strides, types, results that nobody asked for, addresses that are missing. Workspaces are as cuDNN 9.28 plans them for
-an H100: tests/kernels/cuda/plans.py, which plans the same graphs by cuDNN itself.
+https://docs.nvidia.com/deeplearning/cudnn/frontend, Attention. Strict where cuDNN is: head sizes, one
+position, strides, types, results that nobody asked for, addresses that are missing. Workspaces are as cuDNN
+9.28 plans them for an H100: tests/kernels/cuda/plans.py, which plans the same graphs by cuDNN itself.
 """
 
 import ctypes
@@ -127,13 +127,12 @@ class pygraph:
 
     def validate(self):
         self._stage("empty", "valid")
-        q, k, v = self.node.inputs[:3]
-        B, H, T, D = q.dim
-        heads, rows = [*self.node.inputs], [one for one in self.node.outputs]
-        stats = heads.pop() if self.node.name == "sdpa_backward" else rows.pop()
-        if any(one.dim != q.dim or one.stride[-1] != 1 for one in heads + rows):
+        B, H, T, D = dim = self.node.inputs[0].dim
+        heads = self.node.inputs + self.node.outputs
+        stats = heads.pop(5 if self.node.name == "sdpa_backward" else -1)
+        if any(one.dim != dim or one.stride[-1] != 1 for one in heads):
             raise cudnnGraphNotSupportedError("heads of one shape, channels side by side")
-        if any(one.data_type != data_type.BFLOAT16 for one in heads + rows):
+        if any(one.data_type != data_type.BFLOAT16 for one in heads):
             raise cudnnGraphNotSupportedError("heads in bfloat16")
         if stats.dim != [B, H, T, 1] or stats.data_type != data_type.FLOAT:
             raise cudnnGraphNotSupportedError("stats (B, H, T, 1) in float32")
@@ -180,4 +179,5 @@ class pygraph:
         if any(address % 16 for address in tensor_to_device_buffer.values()):
             raise RuntimeError("an address is no multiple of 16")
         arrays = [one.at(tensor_to_device_buffer[one.uid]) for one in tensors]
-        (forward if self.node.name == "sdpa" else backward)(*arrays, scale=self.node.scale, causal=self.causal)
+        function = forward if self.node.name == "sdpa" else backward
+        function(*arrays, scale=self.node.scale, causal=self.causal)

@@ -1,6 +1,7 @@
 """What cublasLt does to a product before it is stored: cublasLtEpilogue_t, as its documentation says.
 
-https://docs.nvidia.com/cuda/cublas. A bias or a gradient of one has a number for each row of the result, and its type.
+https://docs.nvidia.com/cuda/cublas. A bias or a gradient of one has a number for each row of the result,
+and its type.
 """
 
 import enum

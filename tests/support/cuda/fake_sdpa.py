@@ -1,4 +1,4 @@
-"""Attention as a fused kernel rounds it: factors of products in bfloat16, sums and exponentials in float32."""
+"""Attention as a fused kernel rounds it: factors of products in bfloat16, the rest in float32."""
 
 import ml_dtypes
 import numpy as np
