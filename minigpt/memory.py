@@ -81,8 +81,8 @@ def work_bytes(config, batch_size, context, dtype, attention="tiles", products="
     block = (1 + 4 + 1 + 1 + 3 + 1 + 1) * x + 2 * norm + gelu
     if "probs" in layer:  # while dqkv is put together of its three parts, dy is there by heads, and dprobs
         block = max(block, (1 + 4 + 1 + 1 + 3 + 1 + 1 + 3) * x + layer["probs"] + norm + gelu)
-    if how(config, T, dtype, attention) == "cudnn":  # dqkv is there, what is made of it is not
-        block = max(block, (1 + 4 + 1 + 1 + 3) * x + cudnn_bytes(config, B, T) + norm + gelu)
+    if how(config, T, dtype, attention) == "cudnn":  # dqkv is there, dn is still the other
+        block = max(block, (1 + 4 + 1 + 1 + 1 + 3) * x + cudnn_bytes(config, B, T) + norm + gelu)
     # one block further down, the last block's partial sums are still there; what attention kept of it is not
     below = 2 * norm + gelu - (sum(layer.values()) - 16 * x)
     return x + norm + block + max(0, below if config.n_layer > 1 else 0)
@@ -98,7 +98,7 @@ def cudnn_bytes(config, B, T):
 
 
 def how(config, context, dtype, attention="tiles"):
-    """How attention goes when asked for in this way: in tiles, by cuDNN, or by scores that are written out."""
+    """How attention goes when asked for in this way: in tiles, by cuDNN, or by scores written out."""
     head = config.n_embd // config.n_head if dtype == "bfloat16" else None
     if attention == "cudnn" and head in CUDNN_HEADS and context > 1:
         return "cudnn"

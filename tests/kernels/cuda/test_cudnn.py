@@ -1,4 +1,4 @@
-"""cudnn_attention.py against minigpt/ops/attention.py in float64: what the graphs are told, and what comes back."""
+"""cudnn_attention.py against minigpt/ops/attention.py in float64."""
 
 import ml_dtypes
 import numpy as np

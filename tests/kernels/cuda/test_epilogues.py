@@ -8,7 +8,7 @@ from tests.kernels.cuda.test_cublaslt import STEEPEST, TANH
 from tests.kernels.cuda.test_gemm import UNIT, error_bound
 from tests.support.cuda import fake_cublaslt
 
-B, T, I, F = 2, 3, 8, 16
+B, T, C, F = 2, 3, 8, 16
 ALL = {"BIAS", "GELU_AUX_BIAS", "DGELU", "BGRADA"}
 
 
@@ -25,7 +25,7 @@ def lt(request, bench, monkeypatch):
 @pytest.fixture
 def case(bench, draw, dtype):
     """name -> (on the device, in float64)."""
-    shapes = {"x": (B, T, I), "weight": (I, F), "offset": (F,), "wide": (B, T, F), "dy": (B, T, F)}
+    shapes = {"x": (B, T, C), "weight": (C, F), "offset": (F,), "wide": (B, T, F), "dy": (B, T, F)}
     drawn = {name: draw(shape, dtype) for name, shape in shapes.items()}
     return {name: (bench.put(stored), exact) for name, (stored, exact) in drawn.items()}
 
@@ -78,11 +78,11 @@ def test_slope_of_gelu(lt, case, dtype):
 @pytest.mark.parametrize("add", [False, True])
 def test_gradients_of_weight_and_bias(bench, lt, case, draw, dtype, add):
     (x, x64), (dy, dy64) = case["x"], case["dy"]
-    (dw, dw64), (db, db64) = draw((I, F), "float32"), draw((F,), "float32")
+    (dw, dw64), (db, db64) = draw((C, F), "float32"), draw((F,), "float32")
     dw, db = bench.put(dw), bench.put(db)
     for gradient, place in zip(lt.gradients(x, dy, 68), (dw, db), strict=True):
         gradient.write(place, add)
-    rows, drows = x64.reshape(-1, I), dy64.reshape(-1, F)
+    rows, drows = x64.reshape(-1, C), dy64.reshape(-1, F)
     single = np.dtype(np.float32)
     within(dw, rows.T @ drows + add * dw64, bound(rows.T, drows, single, dw64))
     within(db, drows.sum(axis=0) + add * db64, 1e-5)
@@ -92,9 +92,9 @@ def test_linear_backward(lt, case, bench, dtype):
     (x, x64), (w, w64), (dy, dy64) = (case[name] for name in ("x", "weight", "dy"))
     dx, dw, db = lt.linear_backward(dy, (x, w), compute=68)
     within(dx, dy64 @ w64.T, bound(dy64, w64.T, dtype))
-    places = bench.cupy.zeros((I, F), "float32"), bench.cupy.zeros(F, "float32")
+    places = bench.cupy.zeros((C, F), "float32"), bench.cupy.zeros(F, "float32")
     dw.write(places[0], False)
     db.write(places[1], False)
-    rows, drows = x64.reshape(-1, I), dy64.reshape(-1, F)
+    rows, drows = x64.reshape(-1, C), dy64.reshape(-1, F)
     within(places[0], rows.T @ drows, bound(rows.T, drows, np.dtype(np.float32)))
     within(places[1], drows.sum(axis=0), 1e-5)

@@ -25,7 +25,7 @@ LIBRARIES["nvmath.bindings"].cublasLt = fake_cublaslt
 
 @contextlib.contextmanager
 def emulated_cupy(libraries=LIBRARIES):
-    """`import cupy` gives the stand-in, and minigpt's CUDA modules are imported anew, on it and the libraries."""
+    """`import cupy` gives the stand-in; minigpt's CUDA modules are imported anew, on it and the libraries."""
     before = taken()
     sys.modules["cupy"] = fake_cupy
     sys.modules.update(fake_runtime.modules() | libraries)
