@@ -1,4 +1,4 @@
-"""nvmath-python and cudnn-frontend as they are installed: what is used of them exists, and the stand-ins agree.
+"""nvmath-python and cudnn-frontend as installed: what is used of them exists, and the stand-ins agree.
 
 Their wheels load without a GPU, and without the libraries that they are bindings of.
 """
