@@ -1,4 +1,4 @@
-"""The faults of faults.py in what is told to cublasLt and cuDNN: each pointer, stride, size and choice, wrong."""
+"""The faults of faults.py in what cublasLt and cuDNN are told: pointers, strides, sizes, choices, wrong."""
 
 from tests.kernels.cuda.fault_list import faults
 
@@ -6,7 +6,8 @@ LIBRARY_FAULTS = [
     *faults(
         "cublaslt.py",
         "cublaslt",
-        ("TRANSA=kind.b.layout.op, TRANSB=kind.a.layout.op", "TRANSA=kind.a.layout.op, TRANSB=kind.b.layout.op"),
+        ("TRANSA=kind.b.layout.op", "TRANSA=kind.a.layout.op"),
+        ("TRANSB=kind.a.layout.op", "TRANSB=kind.b.layout.op"),
         ("(rows, columns) if turned else (columns, rows)", "(columns, rows)"),
         ("matrix.layout.stride)\n\n\ndef preference", "lines[0])\n\n\ndef preference"),
         ("BIAS_DATA_TYPE=kind.out.kind", "BIAS_DATA_TYPE=0"),
@@ -35,7 +36,7 @@ LIBRARY_FAULTS = [
         "epilogues",
         ('"beta": 1.0}\n', '"beta": 0.0}\n'),
         ("bias.residual_add(residual, y, offset)", "bias.bias_add(y, offset)"),
-        ("    gemm(rows(x), weight, rows(y), compute=compute)\n    return bias.bias_add(y, offset)", "    return bias.bias_add(y, offset)"),
+        ("compute=compute)\n    return bias.bias_add(y, offset)", "compute=compute)\n    return y"),
         ("    bias.bias_add(wide, offset)\n", ""),
         ("return gelu.bias_gelu_forward(wide), wide", "return wide, wide"),
         ('epilogue="DGELU", aux=rows(wide)', 'epilogue="DEFAULT", aux=rows(wide)'),
@@ -51,7 +52,7 @@ LIBRARY_FAULTS = [
         "choices",
         ('epilogues.linear_on_top(x, mixed', 'epilogues.linear_on_top(mixed, mixed'),
         ('epilogues.linear_on_top(middle, active', 'epilogues.linear_on_top(x, active'),
-        ('layernorm.layernorm_forward(middle, *given("ln_2"))', 'layernorm.layernorm_forward(x, *given("ln_2"))'),
+        ('layernorm_forward(middle, *given("ln_2"))', 'layernorm_forward(x, *given("ln_2"))'),
         ('epilogues.gradients(n_2, dwide, compute)', 'epilogues.gradients(middle, dwide, compute)'),
         ('epilogues.gradients(n_1, dqkv, compute)', 'epilogues.gradients(x, dqkv, compute)'),
         ('p["mlp.c_proj.weight"], wide, compute)', 'p["mlp.c_proj.weight"], active, compute)'),

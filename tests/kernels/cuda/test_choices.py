@@ -124,7 +124,7 @@ def test_a_library_that_does_not_start_is_named(bench, monkeypatch):
     monkeypatch.setattr(fake_cudnn, "create_handle", fails)
     bench.module("cudnn_attention").handle.cache_clear()
     config = minigpt.GPTConfig(1, 1, 16, 8, 11)
-    with pytest.raises(ConfigError, match="^attention cudnn: no symbol; pip install"):
+    with pytest.raises(ConfigError, match=r"^attention cudnn: no symbol; pip install"):
         minigpt.Trainer(config, minigpt.init_params(config), device="cupy", dtype="bfloat16", **CUDNN)
 
 
