@@ -6,7 +6,7 @@ RUN = $(VENV)/bin
 ARGS ?=
 
 .PHONY: train test check mutants tokenizer-proof check-124M fault-table fuzz faults goldens bench scaling clean
-.PHONY: gpu kernel-faults kernel-sanitizers kernel-registers guard
+.PHONY: gpu cudnn-plans kernel-faults kernel-sanitizers kernel-registers guard
 
 train: $(VENV)/.run
 	$(RUN)/minigpt train $(ARGS)
@@ -55,6 +55,9 @@ scaling: $(VENV)/.test  # on paper: steps on 1 to 1,024 GPUs; docs/scaling.md an
 gpu: $(VENV)/.gpu  # on a machine with a GPU: what can only be seen there, most valuable first
 	$(RUN)/python -m bench.gpu $(ARGS)
 
+cudnn-plans: $(VENV)/.gpu  # cuDNN plans our graphs for an H100 that it is told of; no GPU is needed, 2 GB of wheels are
+	$(RUN)/python -m tests.kernels.cuda.plans --save
+
 kernel-faults: $(VENV)/.test  # plant each fault of the list in the CUDA kernels; their tests must notice
 	$(RUN)/python -m tests.kernels.cuda.faults --save
 
@@ -80,7 +83,7 @@ $(VENV)/.$(EXTRAS): $(VENV)/bin/python pyproject.toml
 	touch $@
 
 $(VENV)/.gpu: $(VENV)/bin/python pyproject.toml
-	$(RUN)/pip install --quiet -e '.[test,oracle,cupy]'
+	$(RUN)/pip install --quiet -e '.[test,oracle,cupy-more]'
 	touch $@
 
 $(VENV)/.proof: $(VENV)/bin/python pyproject.toml

@@ -1,9 +1,9 @@
 """How much of a GPU's memory a training step takes, part by part, and what to say when it does not suffice.
 
-Counted from what kernels/cuda keeps (operations.py, block.py, attention.py, gradient.py), at the moment when
-most is held at once: in backward, when the last block's or the one before's is nearly done. What the weights'
-gradients are made of is kept until the next block's are known, so a block's activations are not gone before
-the next one's work has begun.
+Counted from what kernels/cuda keeps (operations.py, block.py, attention.py, gradient.py, and what may be
+chosen instead), at the moment when most is held at once: in backward, when the last block's or the one
+before's is nearly done. What the weights' gradients are made of is kept until the next block's are known,
+so a block's activations are not gone before the next one's work has begun.
 
 B batch, T time, C channels, H heads, F = 4C, V vocabulary, L layers, P parameters.
 """
@@ -21,23 +21,28 @@ TILES = 64  # the head size for which attention keeps no scores; kernels/cuda/at
 PAD = 64  # logits have room for a multiple of so many; kernels/cuda/operations.py
 MOST_ROWS = 528  # float32 rows of partial sums in a layernorm's backward; kernels/cuda/layernorm.py, STRIPS
 MOST_STRIPS = 64  # and in GELU's, of 8 positions at least; kernels/cuda/column_sum.py, STRIPS
+LT_WORKSPACE = 2**25  # bytes that cublasLt may work in; kernels/cuda/cublaslt.py, WORKSPACE
+CUDNN_HEADS = range(8, 129, 8)  # that cuDNN knows, for two positions or more; cudnn_attention.py
 OTHERS = 2**28  # bytes that cuBLAS, kernels and blocks that do not fit into gaps may take besides
 MOST = 2**20  # the largest batch that is looked at
 
 
-def step_bytes(config, batch_size, context, dtype="bfloat16", *, attention=None, parts=1):
+def step_bytes(
+    config, batch_size, context, dtype="bfloat16", *, attention="tiles", products="cublas", parts=1
+):
     """Bytes at the peak of Trainer.step_in_parts with the CUDA kernels, as part -> bytes; their sum is all.
 
-    attention: "tiles" or "scores", by default what kernels/cuda takes for this head size and dtype.
+    attention, products: as kernels.table takes them.
     """
     rows, V = batch_size * context, -(-config.n_vocab // PAD) * PAD
     stored = 2 if dtype == "bfloat16" else WIDE
     logits = rows * V * stored
     layer = layer_bytes(config, batch_size, context, dtype, attention)
     activations = {f"{config.n_layer} x {name}": config.n_layer * n for name, n in layer.items()}
-    work = work_bytes(config, batch_size, context, dtype, attention)
+    work = work_bytes(config, batch_size, context, dtype, attention, products)
     end_of_forward = 2 * rows * config.n_embd * stored + logits  # of a part: the last one's logits are there
     always = resident_bytes(config, dtype) | {"tokens and targets": parts * 2 * rows * WIDE}
+    always |= {"cublasLt's workspace": LT_WORKSPACE} if products == "cublaslt" else {}
     if parts > 1 and end_of_forward > work:
         return always | activations | {"logits": 2 * logits, "work": end_of_forward - logits}
     return always | activations | {"logits": logits, "work": work}
@@ -50,41 +55,54 @@ def resident_bytes(config, dtype):
     return always | ({"weights in bfloat16": 2 * P} if dtype == "bfloat16" else {})
 
 
-def layer_bytes(config, batch_size, context, dtype, attention=None):
+def layer_bytes(config, batch_size, context, dtype, attention="tiles"):
     """What forward keeps of one block: name -> bytes. Names are those of kernels/cuda/block.py."""
     B, T, C, H = batch_size, context, config.n_embd, config.n_head
     stored = 2 if dtype == "bfloat16" else WIDE
     x, stats = B * T * C * stored, 2 * B * T * WIDE  # (B, T, C); mean and rstd
-    if how(config, dtype, attention) == "tiles":
-        scores = {"lse": B * H * T * WIDE}
-    else:
+    if how(config, T, dtype, attention) == "scores":
         scores = {"probs": B * H * T * T * stored}
+    else:
+        scores = {"lse": B * H * T * WIDE}
     return {
         "x": x, "n_1": x + stats, "qkv": 3 * x, **scores, "mixed": x,
         "middle": x, "n_2": x + stats, "wide": 4 * x, "active": 4 * x,
     }  # fmt: skip
 
 
-def work_bytes(config, batch_size, context, dtype, attention=None):
+def work_bytes(config, batch_size, context, dtype, attention="tiles", products="cublas"):
     """What is held at the peak besides what forward keeps of the blocks, and the logits."""
     B, T, C = batch_size, context, config.n_embd
     x = B * T * C * (2 if dtype == "bfloat16" else WIDE)
     norm = min(B * T, MOST_ROWS) * 4 * C * WIDE  # a layernorm's partial sums: of dgain, dbias and two more
-    gelu = min(-(-B * T // 8), MOST_STRIPS) * 4 * C * WIDE
+    gelu = min(-(-B * T // 8), MOST_STRIPS) * 4 * C * WIDE if products == "cublas" else 0
     layer = layer_bytes(config, B, T, dtype, attention)
     # dx on the way in, dwide, dx between, dmixed, dqkv, dn, and dx on the way out
     block = (1 + 4 + 1 + 1 + 3 + 1 + 1) * x + 2 * norm + gelu
     if "probs" in layer:  # while dqkv is put together of its three parts, dy is there by heads, and dprobs
         block = max(block, (1 + 4 + 1 + 1 + 3 + 1 + 1 + 3) * x + layer["probs"] + norm + gelu)
+    if how(config, T, dtype, attention) == "cudnn":  # dqkv is there, dn is still the other
+        block = max(block, (1 + 4 + 1 + 1 + 1 + 3) * x + cudnn_bytes(config, B, T) + norm + gelu)
     # one block further down, the last block's partial sums are still there; what attention kept of it is not
     below = 2 * norm + gelu - (sum(layer.values()) - 16 * x)
     return x + norm + block + max(0, below if config.n_layer > 1 else 0)
 
 
-def how(config, dtype, attention=None):
-    """Whether attention goes in tiles, or by scores that are written out."""
-    fits = dtype == "bfloat16" and config.n_embd // config.n_head == TILES
-    return attention or ("tiles" if fits else "scores")
+def cudnn_bytes(config, B, T):
+    """What cuDNN's attention works in backwards: by head a number a row, and a dq for each 128 keys.
+
+    As cuDNN 9.28 plans it for an H100, for heads of any size (tests/kernels/cuda/plans.py).
+    """
+    dq = -(-T // 128) * (-(-T // 64) * 64) * 64
+    return B * config.n_head * (dq + T) * WIDE + 256
+
+
+def how(config, context, dtype, attention="tiles"):
+    """How attention goes when asked for in this way: in tiles, by cuDNN, or by scores written out."""
+    head = config.n_embd // config.n_head if dtype == "bfloat16" else None
+    if attention == "cudnn" and head in CUDNN_HEADS and context > 1:
+        return "cudnn"
+    return "tiles" if head == TILES and attention != "scores" else "scores"
 
 
 def largest_batch(config, context, dtype, available, **options):
@@ -101,7 +119,7 @@ def largest_batch(config, context, dtype, available, **options):
 
 
 @contextlib.contextmanager
-def explained(config, dtype, device, batches=()):
+def explained(config, dtype, device, batches=(), **ways):
     """A GPU that has run out of memory inside ends in a MemoryError of one line: what was needed and used."""
     said = None
     try:
@@ -109,19 +127,20 @@ def explained(config, dtype, device, batches=()):
     except MemoryError as error:
         if device == "numpy":
             raise
-        said = line(config, dtype, gpu_memory(), batches)  # while the error's frames hold their arrays
+        # while the error's frames hold their arrays
+        said = line(config, dtype, gpu_memory(), batches, **ways)
         traceback.clear_frames(error.__traceback__)
     if said:
         raise MemoryError(said)  # out here it does not carry the other, and what that holds, along
 
 
-def line(config, dtype, memory, batches):
-    """Predicted and seen peak, what there is, and the largest batch that fits."""
+def line(config, dtype, memory, batches, **ways):
+    """Predicted and seen peak, what there is, the largest batch that fits. ways: attention and products."""
     B, T, parts = 1, config.n_ctx, max(1, len(batches))
     if batches:
         B, T = batches[0][0].shape
-    predicted = sum(step_bytes(config, B, T, dtype, parts=parts).values())
-    fits = largest_batch(config, T, dtype, memory.available, parts=parts)
+    predicted = sum(step_bytes(config, B, T, dtype, parts=parts, **ways).values())
+    fits = largest_batch(config, T, dtype, memory.available, parts=parts, **ways)
     return (
         f"a batch of {B} x {T} tokens in {dtype} takes {gigabytes(predicted)} at its peak as predicted; "
         f"seen: {gigabytes(memory.used)} in use when no more could be had; "

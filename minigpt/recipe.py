@@ -87,6 +87,10 @@ class Recipe:
     that they meet; parameters, moments, gradients and sums stay in float32."""
     tf32: bool = False
     """On a GPU in float32: products may cut their factors to 10 bits of fraction."""
+    products: str = "cublas"
+    """On a GPU: cublas, or cublaslt, whose products also add biases, apply GELU, sum up gradients."""
+    attention: str = "tiles"
+    """On a GPU: tiles (no scores are kept of heads of 64 in bfloat16), scores, or cudnn (in bfloat16)."""
     ops: str = "fast"
     """fast (kernels) or reference (plain array operations)."""
     threads: int | None = None
@@ -165,7 +169,8 @@ def resolved(recipe):
             f"{recipe.batch_size} * {recipe.context} = {recipe.batch_size * recipe.context}: "
             f"found {recipe.tokens_per_step}"
         )
-    kernels.check_choice(recipe.ops, recipe.dtype, recipe.device, recipe.tf32)
+    ways = recipe.tf32, recipe.products, recipe.attention
+    kernels.check_choice(recipe.ops, recipe.dtype, recipe.device, *ways)
     if recipe.device == "numpy":
         check_room(recipe)
     if recipe.order not in ORDERS:

@@ -1,6 +1,7 @@
 """A model and its optimizer, held together: one call is one training step."""
 
 import dataclasses
+from functools import partial
 
 import numpy as np
 
@@ -26,7 +27,8 @@ class Trainer:
     device: "numpy", or "cupy" for a GPU; None trains where params are. dtype: the number type of activations,
     "bfloat16" on a GPU alone; None takes that of params, in which parameters, moments and gradients stay.
     state: a State to go on from, the one of params, which is then kept and changed, not copied.
-    tf32: on a GPU in float32, products may cut their factors to 10 bits of fraction.
+    tf32: on a GPU in float32, products may cut their factors to 10 bits of fraction. products: "cublas" or
+    "cublaslt"; attention: "tiles", "scores" or "cudnn": who does them on a GPU, see kernels.table.
     """
 
     def __init__(
@@ -41,6 +43,8 @@ class Trainer:
         device=None,
         dtype=None,
         tf32=False,
+        products="cublas",
+        attention="tiles",
         **optimizer,
     ):
         fields = [field.name for field in dataclasses.fields(OptimizerConfig)]
@@ -50,7 +54,10 @@ class Trainer:
         params = flat_copy(config, params) if state is None else checked_params(config, params)
         self.device = device_of(params.buffer) if device is None else device
         self.dtype = compute_dtype(dtype, params)
-        self.ops = kernels.table(ops, self.dtype, threads, self.device, tf32)
+        self.ops = kernels.table(ops, self.dtype, threads, self.device, tf32, products, attention)
+        self.explained = partial(
+            explained, config, self.dtype, self.device, products=products, attention=attention
+        )
         self.restore(state or new_state(params))
 
     @property
@@ -64,7 +71,7 @@ class Trainer:
             shard = self.world.shard(state.first.size)
             state = state._replace(first=state.first[shard].copy(), second=state.second[shard].copy())
         flats = {name: getattr(state, name) for name in ("params", "grads")}
-        with explained(self.config, self.dtype, self.device):
+        with self.explained():
             placed = {name: flat.like(on_device(flat.buffer, self.device)) for name, flat in flats.items()}
             placed |= {name: on_device(getattr(state, name), self.device) for name in ("first", "second")}
         self.state = state._replace(**placed)
@@ -100,7 +107,7 @@ class Trainer:
         """One optimizer step on several (tokens, targets), averaged; a Report, whatever its verdict."""
         self.world.at(self.state.step + 1)
         ready = batches if isinstance(batches, Uploaded) else self.upload(batches)
-        with self.ops.session(), explained(self.config, self.dtype, self.device, ready):
+        with self.ops.session(), self.explained(ready):
             self.state, report = train_step(
                 self.config, self.optimizer, self.ops, self.world, self.state, ready
             )

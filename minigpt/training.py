@@ -57,6 +57,8 @@ class Run:
             device=recipe.device,
             dtype=recipe.dtype,
             tf32=recipe.tf32,
+            products=recipe.products,
+            attention=recipe.attention,
             **vars(optimizer_config(recipe)),
         )
         # text is made in the type of the masters: a sample costs little, and cached attention wants float32

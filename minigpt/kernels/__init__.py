@@ -38,6 +38,10 @@ REFERENCE = {name: getattr(ops, name) for name in ops.__all__} | {
 }
 
 
+PRODUCTS = ("cublas", "cublaslt")  # what multiplies on a GPU
+ATTENTION = ("tiles", "scores", "cudnn")  # how attention goes there
+
+
 class Table(SimpleNamespace):
     """The functions of REFERENCE as attributes, and `session`: the context in which to call them."""
 
@@ -46,7 +50,7 @@ class Table(SimpleNamespace):
     session: Callable[[], contextlib.AbstractContextManager]
 
 
-def check_choice(name, dtype, device, tf32=False):
+def check_choice(name, dtype, device, tf32=False, products=PRODUCTS[0], attention=ATTENTION[0]):
     """Raise ConfigError unless there is a table of this name, for this number type, on this device."""
     if name not in ("fast", "reference"):
         raise ConfigError(f"ops must be fast or reference: found {name!r}")
@@ -61,22 +65,40 @@ def check_choice(name, dtype, device, tf32=False):
         raise ConfigError(
             f"tf32 must be True or False, and is for device cupy, ops fast, float32: found {found}"
         )
+    if products not in PRODUCTS:
+        raise ConfigError(f"products must be {' or '.join(PRODUCTS)}: found {products!r}")
+    if attention not in ATTENTION:
+        raise ConfigError(f"attention must be one of {', '.join(ATTENTION)}: found {attention!r}")
+    for field, chosen, usual in (
+        ("products", products, PRODUCTS[0]),
+        ("attention", attention, ATTENTION[0]),
+    ):
+        if chosen != usual and (device, name) != ("cupy", "fast"):
+            raise ConfigError(f"{field} {chosen} is for device cupy and ops fast: found {device} and {name}")
+    if attention == "cudnn" and dtype != "bfloat16":
+        raise ConfigError(f"attention cudnn is for dtype bfloat16: found {dtype}")
 
 
-def table(name, dtype, threads=None, device="numpy", tf32=False):
+def table(
+    name, dtype, threads=None, device="numpy", tf32=False, products=PRODUCTS[0], attention=ATTENTION[0]
+):
     """The ops table called name for a number type on a device. Raises ConfigError.
 
     "reference": plain array operations. "fast": kernels, which on CPU cores are blocked and threaded, on
     a GPU written in CUDA; float64 has none and runs the reference. threads: None takes every core there is.
-    tf32: on a GPU in float32, products may cut their factors to 10 bits of fraction.
+    tf32: on a GPU in float32, products may cut their factors to 10 bits of fraction. products: "cublas", or
+    "cublaslt", which finishes biases, GELU and sums of gradients on the way. attention: "tiles", which keep
+    no scores, for heads of 64 in bfloat16 (others keep them); "scores" always; "cudnn" for heads of 8, 16
+    ... 128 in bfloat16 and two positions or more, else as "tiles".
     """
-    check_choice(name, dtype, device, tf32)
+    check_choice(name, dtype, device, tf32, products, attention)
     if device == "cupy":
         use_gpu()
     if name == "fast" and dtype != "float64":
         # imported only where they are used: one needs CuPy, the other settles the process's memory allocator
         if device == "cupy":
-            return importlib.import_module("minigpt.kernels.cuda").table(REFERENCE, dtype, tf32)
+            cuda = importlib.import_module("minigpt.kernels.cuda")
+            return cuda.table(REFERENCE, dtype, tf32, products, attention)
         return importlib.import_module("minigpt.kernels.cpu").table(REFERENCE, threads)
     functions = REFERENCE | ({"upload": upload_plainly} if device == "cupy" else {})
     return Table(**functions, name="reference", threads=1, session=contextlib.nullcontext)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import cupy
 
 from minigpt.kernels.cuda import adamw as flat
-from minigpt.kernels.cuda import attention, bias, cast, classifier, embedding, gelu, layernorm
+from minigpt.kernels.cuda import bias, cast, classifier, embedding, gelu, layernorm
 from minigpt.kernels.cuda.column_sum import column_sum
 from minigpt.kernels.cuda.gemm import gemm, product
 from minigpt.kernels.cuda.gradient import Gradient, together
@@ -236,8 +236,6 @@ def bound(compute, dtype):
     return {
         **{function.__name__: function for function in plain},
         **{function.__name__: partial(function, compute=compute) for function in products},
-        "attention_forward": partial(attention.attention_forward, compute=compute),
-        "attention_backward": partial(attention.attention_backward, compute=compute),
         "clip_scale": ClipScale,
         "global_norm": flat.global_norm,
         "weights": partial(weights, dtype=dtype),

@@ -1,4 +1,4 @@
-"""Faults planted in copies of the kernels, one at a time; the tests of each kernel must notice.
+"""Faults planted in copies of the kernels and of what speaks to libraries, one at a time; tests must notice.
 
 python -m tests.kernels.cuda.faults [--save] [WORD ...]     all, or those whose file or text holds a WORD
 """
@@ -13,8 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from bench.record import save_record
-from tests.kernels.cuda.fault_list import FAULTS
+from tests.kernels.cuda.fault_list import FAULTS as OF_KERNELS
+from tests.kernels.cuda.library_faults import LIBRARY_FAULTS
 
+FAULTS = OF_KERNELS + LIBRARY_FAULTS
 ROOT = Path(__file__).parents[3]
 KERNELS = ROOT / "minigpt" / "kernels" / "cuda"
 RECORDS = ROOT / "bench" / "records"
@@ -23,17 +25,24 @@ RECORDS = ROOT / "bench" / "records"
 def try_one(fault):
     """(whether the tests fail, the first line that says why)."""
     with tempfile.TemporaryDirectory() as folder:
-        sources = Path(folder) / "cuda"
-        shutil.copytree(KERNELS, sources, ignore=shutil.ignore_patterns("__pycache__"))
+        if fault.file.endswith(".py"):  # imported, not compiled: from a copy of all that imports it
+            root = Path(folder)
+            for part in ("minigpt", "reference", "bench", "tests"):
+                shutil.copytree(ROOT / part, root / part, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copy(ROOT / "pyproject.toml", root)
+            sources = root / KERNELS.relative_to(ROOT)
+        else:
+            root, sources = ROOT, Path(folder) / "cuda"
+            shutil.copytree(KERNELS, sources, ignore=shutil.ignore_patterns("__pycache__"))
         text = (sources / fault.file).read_text()
         if text.count(fault.old) != 1:
             return False, f"{fault.old!r} stands {text.count(fault.old)} times in {fault.file}"
         (sources / fault.file).write_text(text.replace(fault.old, fault.new))
-        test = Path(__file__).with_name(f"test_{fault.noticed_by}.py")
+        test = (root / Path(__file__).relative_to(ROOT)).with_name(f"test_{fault.noticed_by}.py")
         quietly = "-m pytest -x -q -p no:cacheprovider -p no:xdist".split()
         command = [sys.executable, *quietly, str(test)]
-        environment = os.environ | {"MINIGPT_KERNEL_SOURCES": str(sources)}
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        environment = os.environ | {"MINIGPT_KERNEL_SOURCES": str(sources), "PYTHONPATH": str(root)}
+        done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
     if "CalledProcessError" in done.stdout:
         return False, "it does not compile: " + (done.stderr + done.stdout)[-1500:]
     reasons = re.findall(r"^E\s+(?:\S*Error: )?(\S.*)$", done.stdout, re.MULTILINE)

@@ -4,8 +4,8 @@ import datetime
 
 import pytest
 
-from tests.kernels.cuda.fault_list import FAULTS, Fault
-from tests.kernels.cuda.faults import KERNELS, try_one
+from tests.kernels.cuda.fault_list import Fault
+from tests.kernels.cuda.faults import FAULTS, KERNELS, try_one
 
 HANDFUL = 3
 FIRST = datetime.date.today().toordinal() * HANDFUL  # another handful every day

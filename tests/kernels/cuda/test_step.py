@@ -36,14 +36,15 @@ CASES = [  # of two heads of 64 one is enough: emulation takes its time
 class Given:
     """A model on the device, the table for it, and a batch."""
 
-    def __init__(self, bench, sizes, mode="bf16", **entries):
+    def __init__(self, bench, sizes, mode="bf16", products="cublas", attention="tiles", **entries):
         dtype, tf32 = MODES[mode]
         self.question = inputs(sizes, seed=1, ignored=True)
         self.config = minigpt.GPTConfig(sizes.L, sizes.H, sizes.H * sizes.D, sizes.N, sizes.V)
         self.params = Flat.pack(to_hub(self.question.params), "float32")
         device = self.params.like(bench.cupy.asarray(self.params.buffer))
         self.state = new_state(device)
-        self.table = bench.module("").table(kernels.REFERENCE | entries, dtype=dtype, tf32=tf32)
+        ways = {"products": products, "attention": attention}
+        self.table = bench.module("").table(kernels.REFERENCE, dtype=dtype, tf32=tf32, **ways)
         vars(self.table).update(entries)
         self.batch = self.table.upload((self.question.tokens, self.question.targets))
 
@@ -59,15 +60,19 @@ class Given:
         return [x.get().tobytes() for x in (self.state.params.buffer, self.state.first, self.state.second)]
 
 
-@pytest.mark.parametrize(("mode", "sizes", "blocks", "parts"), CASES)
-def test_loss_and_gradients_are_within_the_budget_of_their_precision(bench, mode, sizes, blocks, parts):
-    given = Given(bench, sizes, mode, **(PLAIN_BLOCKS if blocks == "plain" else {}))
+def within_budget(given, mode, parts=1):
+    """Hold loss and gradients of a step to the budget of their precision."""
     report = given.step(parts)
     found = {f"grads.{name}": gradient.get() for name, gradient in given.state.grads.items()}
     rows, notes, _ = examine(given.question, found | {"loss": np.array(report.loss)}, mode, causes=False)
     assert first_failing(rows) is None, label(first_failing(rows).key)
     assert len(rows) == 1 + len(found)
     assert not any("not compared" in note for note in notes)
+
+
+@pytest.mark.parametrize(("mode", "sizes", "blocks", "parts"), CASES)
+def test_loss_and_gradients_are_within_the_budget_of_their_precision(bench, mode, sizes, blocks, parts):
+    within_budget(Given(bench, sizes, mode, **(PLAIN_BLOCKS if blocks == "plain" else {})), mode, parts)
 
 
 def test_logits_are_those_of_every_token_and_none_besides(bench):
@@ -114,9 +119,9 @@ def test_a_gradient_that_is_no_number_changes_nothing(bench):
 # What the device is given to do ----------------------------------------------------------------------------
 
 
-def launches(bench, n_layer, mode="bf16"):
+def launches(bench, n_layer, mode="bf16", **ways):
     """How many launches forward, backward and update take."""
-    given = Given(bench, dataclasses.replace(OF_64, L=n_layer), mode)
+    given = Given(bench, dataclasses.replace(OF_64, L=n_layer), mode, **ways)
     config, table, params = given.config, given.table, given.table.weights(given.state.params)
     LAUNCHES.clear()
     logits, tape = model.forward(config, table, params, given.batch[0])

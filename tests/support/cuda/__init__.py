@@ -10,16 +10,25 @@ builds and launches; fake_cupy.py is the module that `import cupy` finds.
 
 import contextlib
 import sys
+from types import ModuleType
 
-from tests.support.cuda import fake_cupy, fake_runtime
+from tests.support.cuda import fake_cublaslt, fake_cudnn, fake_cupy, fake_runtime
+
+LIBRARIES = {
+    "nvmath": ModuleType("nvmath"),
+    "nvmath.bindings": ModuleType("nvmath.bindings"),
+    "nvmath.bindings.cublasLt": fake_cublaslt,
+    "cudnn": fake_cudnn,
+}
+LIBRARIES["nvmath.bindings"].cublasLt = fake_cublaslt
 
 
 @contextlib.contextmanager
-def emulated_cupy():
-    """`import cupy` gives the stand-in, and minigpt's CUDA modules are imported anew, on it."""
+def emulated_cupy(libraries=LIBRARIES):
+    """`import cupy` gives the stand-in; minigpt's CUDA modules are imported anew, on it and the libraries."""
     before = taken()
     sys.modules["cupy"] = fake_cupy
-    sys.modules.update(fake_runtime.modules())
+    sys.modules.update(fake_runtime.modules() | libraries)
     fake_cupy.cuda = sys.modules["cupy.cuda"]
     try:
         yield fake_cupy
@@ -29,10 +38,11 @@ def emulated_cupy():
 
 
 def taken():
-    """Take cupy and all that has imported it out of sys.modules."""
+    """Take cupy, the libraries beside it and all that has imported them out of sys.modules."""
     names = [
         name
         for name in sys.modules
-        if name == "cupy" or name.startswith(("cupy.", "cupyx", "minigpt.kernels.cuda"))
+        if name.partition(".")[0] in ("cupy", "cupyx", "nvmath", "cudnn")
+        or name.startswith("minigpt.kernels.cuda")
     ]
     return {name: sys.modules.pop(name) for name in names}
