@@ -40,6 +40,7 @@ def train_step(config, optimizer, ops, world, state, batches):
         dlogits = ops.cross_entropy_backward(1 / len(batches), tail)
         grads = ops.collect(backward(config, ops, dlogits, tape), into=grads, add=i > 0)  # model.py: mirrored
         loss = loss + part / len(batches)
+        del logits, dlogits, tail  # the next part's logits need their room
 
     loss, gradient = world.mean(loss), world.mean(grads.buffer)  # comm.py: all-reduce
     norm = ops.global_norm(gradient)  # optim.py

@@ -57,7 +57,7 @@ class Trainer:
     def restore(self, state):
         """Go on from a state, which is taken to the device."""
         flats = {name: getattr(state, name) for name in ("params", "grads")}
-        with explained(self.config, self.dtype, self.device):
+        with explained(self.config, self.dtype, self.device, ops=self.ops.name):
             placed = {name: flat.like(on_device(flat.buffer, self.device)) for name, flat in flats.items()}
             placed |= {name: on_device(getattr(state, name), self.device) for name in ("first", "second")}
         self.state = state._replace(**placed)
@@ -81,7 +81,7 @@ class Trainer:
     def step_in_parts(self, batches):
         """One optimizer step on several (tokens, targets), averaged; a Report, whatever its verdict."""
         ready = batches if isinstance(batches, Uploaded) else self.upload(batches)
-        with self.ops.session(), explained(self.config, self.dtype, self.device, ready):
+        with self.ops.session(), explained(self.config, self.dtype, self.device, ready, self.ops.name):
             self.state, report = train_step(
                 self.config, self.optimizer, self.ops, self.world, self.state, ready
             )
