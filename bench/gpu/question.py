@@ -66,6 +66,11 @@ def worked_out(sizes, runs):
     return found
 
 
+def budgets_of(sizes):
+    """What was worked out beforehand, or for a miniature now."""
+    return json.loads(FILE.read_text()) if sizes == GPT2 else worked_out(sizes, 2)
+
+
 def gradient_names(sizes):
     """The key of each gradient in reference/llmc -> the parameter's name in minigpt."""
     every = [key for name in PARAMETERS for key in keys(name, sizes)]

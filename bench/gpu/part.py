@@ -1,0 +1,46 @@
+"""python -m bench.gpu.part STAGE PART DIR [--stand-in]: one part of a stage, in a process of its own.
+
+An error of CUDA stays with the process that made it. The process ends, and all that it has started, when the
+one that waits for it is gone.
+"""
+
+import importlib
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from bench.gpu import rows
+from bench.gpu.setting import GPU, MINIATURE, surroundings
+
+
+def stage(name):
+    """The module of a stage: parts(setting); run(setting, part, put), which puts rows; SECONDS; TOGETHER."""
+    return importlib.import_module(f"bench.gpu.stages.{name}")
+
+
+def end_with(pipe):
+    """End this process group when nobody holds the other end of the pipe any more."""
+
+    def watch():
+        pipe.read()
+        os.killpg(os.getpgrp(), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def run(name, part, out, stand_in):
+    """Write every row as it comes."""
+    setting = MINIATURE if stand_in else GPU
+
+    def put(row):
+        rows.append(out, {"stage": name, "part": part} | row)
+
+    with surroundings(setting):
+        stage(name).run(setting, part, put)
+
+
+if __name__ == "__main__":
+    end_with(sys.stdin.buffer)
+    run(sys.argv[1], sys.argv[2], Path(sys.argv[3]), "--stand-in" in sys.argv)
