@@ -1,7 +1,7 @@
 """python -m bench.gpu --budget 480 --out DIR: what only a GPU can show, most valuable first.
 
-Each part of a stage is a process of its own with a deadline; every finding is a line of DIR/rows.jsonl at once.
-The run may be stopped at any moment. SIGTERM and Ctrl-C still show the table; after anything worse
+Each part of a stage is a process of its own with a deadline; every finding is a line of DIR/rows.jsonl at
+once. The run may be stopped at any moment. SIGTERM and Ctrl-C still show the table; after anything worse
 `python -m bench.gpu.table DIR` does.
 """
 
@@ -13,11 +13,11 @@ from pathlib import Path
 
 from bench.gpu import rows
 from bench.gpu.begin import begin
+from bench.gpu.plan import STAGES
 from bench.gpu.runner import Runner
 from bench.gpu.setting import GPU, MINIATURE
 from bench.gpu.table import failures, show
 
-STAGES = ("smoke", "kernels", "gradients", "curves", "steps", "launches", "memory", "nccl", "large")
 STOPPED = 75  # as minigpt train leaves when it was stopped by a signal
 
 
@@ -52,6 +52,9 @@ def main(arguments=None):
     try:
         for name in options.stages:
             runner.stage(name)
+            if name == "smoke" and not any(row.get("name") == "gpu" for row in rows.read(options.out)):
+                print("no GPU can be used, so nothing more is tried; --stand-in needs none", file=sys.stderr)
+                break
     except Stopped:
         code = STOPPED
     show(options.out)

@@ -15,11 +15,6 @@ from bench.gpu import rows
 from bench.gpu.setting import GPU, MINIATURE, surroundings
 
 
-def stage(name):
-    """The module of a stage: parts(setting); run(setting, part, put), which puts rows; SECONDS; TOGETHER."""
-    return importlib.import_module(f"bench.gpu.stages.{name}")
-
-
 def end_with(pipe):
     """End this process group when nobody holds the other end of the pipe any more."""
 
@@ -38,7 +33,7 @@ def run(name, part, out, stand_in):
         rows.append(out, {"stage": name, "part": part} | row)
 
     with surroundings(setting):
-        stage(name).run(setting, part, put)
+        importlib.import_module(f"bench.gpu.stages.{name}").run(setting, part, put)
 
 
 if __name__ == "__main__":

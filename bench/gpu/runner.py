@@ -9,7 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from bench.gpu import rows
-from bench.gpu.part import stage
+from bench.gpu.plan import STAGES
 
 LEAST = 15  # seconds; a part is not begun with less
 TAIL = 3000  # characters of what a part said that are kept if it fails
@@ -24,11 +24,10 @@ class Runner:
 
     def stage(self, name):
         """Run all parts of a stage, several at once if it says so."""
-        module = stage(name)
-        parts = module.parts(self.setting)
-        with ThreadPoolExecutor(getattr(module, "TOGETHER", 1)) as pool:
+        stage = STAGES[name]
+        with ThreadPoolExecutor(stage.together) as pool:
             try:
-                list(pool.map(lambda part: self.part(name, part, module.SECONDS), parts))
+                list(pool.map(lambda part: self.part(name, part, stage.seconds), stage.parts(self.setting)))
             except BaseException:
                 self.stop()
                 raise

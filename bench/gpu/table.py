@@ -37,7 +37,7 @@ def lines(found):
             yield f"{row['stage']:10s} {row['name']:34s} {mark:4s}{', '.join(values)}{message}"
     passed = sum(bool(row.get("test") and row["ok"]) for row in found)
     bad, skipped = failures(found), [r for r in found if r.get("end", "").startswith("skipped")]
-    yield f"{passed} tests passed; {len(bad) - len(skipped)} findings are bad; {len(skipped)} parts were skipped"
+    yield f"{passed} tests passed; {len(bad) - len(skipped)} findings are bad; {len(skipped)} parts skipped"
 
 
 def short(value):

@@ -1,4 +1,4 @@
-"""The ops tables that are timed against each other. One that cannot be had here is listed as not installed."""
+"""The ops tables that are timed against each other. What cannot be had here is listed as not installed."""
 
 from bench.gpu.setting import trainer
 from minigpt.errors import ConfigError

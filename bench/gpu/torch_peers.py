@@ -12,7 +12,7 @@ PAD = 64  # nanoGPT pads the vocabulary to 50,304, which makes its products fast
 
 
 class TorchPeer:
-    """Training steps of the twin. backend: of torch.compile; None is eager. padded: more words than there are."""
+    """Training steps of the twin. backend: of torch.compile, None is eager. padded: the vocabulary is."""
 
     def __init__(self, config, device, backend=None, padded=True, lr=LR, params=None):
         torch.set_float32_matmul_precision("high")

@@ -1,1 +1,1 @@
-"""One file a stage: parts(setting), run(setting, part, put), SECONDS a part may take, TOGETHER at once."""
+"""One file a stage: run(setting, part, put) puts rows. ../plan.py says what comes when."""

@@ -1,4 +1,4 @@
-"""Losses on the same batches: float32 and bfloat16 on the GPU, NumPy, torch in bfloat16; two runs bit by bit."""
+"""Losses on the same batches: float32 and bfloat16 on the GPU, NumPy, torch in bfloat16; two runs alike."""
 
 import hashlib
 
@@ -7,14 +7,9 @@ import numpy as np
 import minigpt
 from bench.gpu.setting import batch, trainer
 
-SECONDS = 150
 DIFFERENT = 20  # batches, again and again, so that there is something to learn
 EXACT = 1e-4  # float32 against NumPy
 TIMES = 2  # bfloat16 may be so many times as far from float32 as torch's bfloat16 is
-
-
-def parts(setting):
-    return ["all"]
 
 
 def run(setting, part, put):

@@ -8,16 +8,7 @@ from pathlib import Path
 
 import pytest
 
-SECONDS = 120
-TOGETHER = 6
-FOLDERS = ("tests/gpu", "tests/kernels/cuda")
 LOST = ("cudaErrorIllegalAddress", "cudaErrorLaunchFailure", "cudaErrorMisalignedAddress", "ILLEGAL_ADDRESS")
-
-
-def parts(setting):
-    """The files; on the stand-in, those that `make test` does not run already."""
-    folders = FOLDERS[:1] if setting.stand_in else FOLDERS
-    return [str(path) for folder in folders for path in sorted(Path(folder).glob("test_*.py"))]
 
 
 def run(setting, part, put):

@@ -8,13 +8,8 @@ from bench.gpu.timing import clock_ms
 from minigpt.arrays import gpu_memory
 from minigpt.memory import largest_batch
 
-SECONDS = 150
 LEAST_MFU = 0.46
 TRIES = 3
-
-
-def parts(setting):
-    return ["all"]
 
 
 def run(setting, part, put):

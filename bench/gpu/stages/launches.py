@@ -13,12 +13,7 @@ from bench.gpu.setting import batch, trainer
 from bench.gpu.timing import between_events
 from minigpt.memory import largest_batch
 
-SECONDS = 60
 BATCH = 16  # or what fits
-
-
-def parts(setting):
-    return ["all"]
 
 
 def run(setting, part, put):

@@ -7,13 +7,7 @@ from bench.gpu.watching import Peak
 from minigpt.arrays import gpu_memory
 from minigpt.memory import OTHERS, step_bytes
 
-SECONDS = 60
 NEAR = 0.01  # of the prediction, for arrays
-
-
-def parts(setting):
-    """A process for each batch size, once in one part and once in two."""
-    return [f"B {B} x {parts}" for B in sorted(setting.batches)[:2] for parts in (1, 2)]
 
 
 def run(setting, part, put):

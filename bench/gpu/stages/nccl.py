@@ -1,7 +1,7 @@
 """NCCL on one GPU: one rank, and two where NCCL lets them share it. What a step's exchanges would take.
 
-`world` makes what ranks talk through. It stands here until minigpt has a communicator for GPUs of its own: then
-that one is to be measured, through the same three calls.
+`world` makes what ranks talk through. It stands here until minigpt has a communicator for GPUs of its
+own: then that one is to be measured, through the same three calls.
 """
 
 import multiprocessing
@@ -11,13 +11,8 @@ import numpy as np
 
 from bench.gpu.setting import GPU, MINIATURE, surroundings
 
-SECONDS = 60
 PATIENCE = 45  # seconds that ranks have
 SEVERAL = "NCCL_MULTI_RANK_GPU_ENABLE"  # NCCL 2.30 and later let ranks share a GPU
-
-
-def parts(setting):
-    return ["1 rank", "2 ranks"]
 
 
 def run(setting, part, put):

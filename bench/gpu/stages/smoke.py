@@ -13,7 +13,6 @@ from bench.gpu.setting import TINY, batch, trainer
 from bench.gpu.timing import event_ms
 from minigpt.arrays import gpu_name
 
-SECONDS = 60
 ASKED = "driver_version,clocks.sm,clocks.max.sm,clocks.mem,power.limit,temperature.gpu,memory.total"
 LIBRARIES = {
     "driver": lambda: cupy.cuda.runtime.driverGetVersion(),
@@ -26,10 +25,6 @@ LIBRARIES = {
     "torch": lambda: importlib.import_module("torch").__version__,
     "torch's cudnn": lambda: importlib.import_module("torch").backends.cudnn.version(),
 }
-
-
-def parts(setting):
-    return ["all"]
 
 
 def run(setting, part, put):

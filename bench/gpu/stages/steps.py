@@ -18,7 +18,6 @@ from minigpt.arrays import gpu_name
 from minigpt.flops import PUBLISHED, flops_per_token
 from minigpt.model import param_shapes
 
-SECONDS = 150
 LEAST_MFU = 0.38  # llm.c's published share on an H100
 LLMC_PAD = 128
 
@@ -47,11 +46,6 @@ class Theirs:
 
     def free(self):
         self.peer.free()
-
-
-def parts(setting):
-    """A process for each batch size."""
-    return [f"B {B}" for B in setting.batches]
 
 
 def run(setting, part, put):

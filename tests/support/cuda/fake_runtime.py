@@ -1,10 +1,11 @@
 """What of cupy.cuda and cupyx minigpt uses, without a GPU: one device, one stream, all done at once."""
 
+import time
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
 
-from tests.support.cuda import fake_cublas
+from tests.support.cuda import fake_cublas, fake_nccl
 from tests.support.device_array import WAITS
 from tests.support.device_memory import METER
 
@@ -25,7 +26,7 @@ class Event:
         self.recorded = False
 
     def record(self, stream=None):
-        self.recorded = True
+        self.recorded, self.time = True, time.perf_counter()
 
     def synchronize(self):
         """Waiting for an event that was never recorded is no wait, nor is it for one that has passed."""
@@ -40,6 +41,28 @@ class Device:
     def use(self):
         if self.id:
             raise CUDARuntimeError("cudaErrorInvalidDevice: invalid device ordinal")
+
+
+class MemoryHook:
+    """Told of arrays' memory, as it comes and goes."""
+
+    def __enter__(self):
+        METER.hooks.append(self)
+        return self
+
+    def __exit__(self, *_):
+        METER.hooks.remove(self)
+
+    def malloc_postprocess(self, device_id, size, mem_size, mem_ptr, pmem_id):
+        """Bytes that were asked for, and where they are."""
+
+    def free_postprocess(self, device_id, mem_size, mem_ptr, pmem_id):
+        """The same, given back."""
+
+
+def get_elapsed_time(start, end):
+    """Milliseconds between two events."""
+    return (end.time - start.time) * 1e3
 
 
 class CUDARuntimeError(RuntimeError):
@@ -65,7 +88,8 @@ def modules():
         memGetInfo=lambda: (METER.limit - METER.live, METER.limit),
     )
     cuda.memory = SimpleNamespace(OutOfMemoryError=OutOfMemoryError)
-    cuda.Device, cuda.Event, cuda.Stream = Device, Event, Stream
+    cuda.Device, cuda.Event, cuda.Stream, cuda.MemoryHook = Device, Event, Stream, MemoryHook
+    cuda.get_elapsed_time, cuda.nccl = get_elapsed_time, fake_nccl
     cuda.get_current_stream = lambda: STREAM
     cupyx.empty_pinned = lambda shape, dtype=float, order="C": np.empty(shape, dtype, order)
-    return {"cupy.cuda": cuda, "cupyx": cupyx}
+    return {"cupy.cuda": cuda, "cupy.cuda.nccl": fake_nccl, "cupyx": cupyx}
