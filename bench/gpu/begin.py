@@ -6,15 +6,8 @@ import platform
 
 from bench.record import git, processor, version
 
-PACKAGES = (
-    "cupy-cuda13x",
-    "cupy-cuda12x",
-    "numpy",
-    "torch",
-    "triton",
-    "nvidia-cudnn-frontend",
-    "nvmath-python",
-)
+PACKAGES = ("cupy-cuda13x", "cupy-cuda12x", "numpy", "torch", "triton", "nvidia-nccl-cu13")
+PACKAGES += ("nvidia-cublas", "nvidia-cudnn-cu13", "nvidia-cudnn-frontend", "nvmath-python")
 
 
 def begin(options):

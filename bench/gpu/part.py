@@ -16,10 +16,10 @@ from bench.gpu.setting import GPU, MINIATURE, surroundings
 
 
 def end_with(pipe):
-    """End this process group when nobody holds the other end of the pipe any more."""
+    """End this process group when nobody holds the other end of the pipe, a descriptor, any more."""
 
     def watch():
-        pipe.read()
+        os.read(pipe, 1)
         os.killpg(os.getpgrp(), signal.SIGKILL)
 
     threading.Thread(target=watch, daemon=True).start()
@@ -37,5 +37,5 @@ def run(name, part, out, stand_in):
 
 
 if __name__ == "__main__":
-    end_with(sys.stdin.buffer)
+    end_with(sys.stdin.fileno())
     run(sys.argv[1], sys.argv[2], Path(sys.argv[3]), "--stand-in" in sys.argv)

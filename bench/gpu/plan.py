@@ -8,8 +8,9 @@ TESTS = ("tests/gpu", "tests/kernels/cuda")
 
 
 class Stage(NamedTuple):
-    """bench/gpu/stages/NAME.py has its run(setting, part, put); together: so many parts at once."""
+    """bench/gpu/stages/FILE.py has its run(setting, part, put); together: so many parts at once."""
 
+    file: str
     parts: Callable
     seconds: float
     together: int = 1
@@ -26,9 +27,14 @@ def test_files(setting):
     return [str(path) for folder in folders for path in sorted(Path(folder).glob("test_*.py"))]
 
 
-def batch_sizes(setting):
-    """A process for each."""
-    return [f"B {B}" for B in setting.batches]
+def telling_batches(setting):
+    """The largest batch, where llm.c's figure is from, and the smallest, where launches cost most."""
+    return [f"B {B}" for B in setting.batches[:2]]
+
+
+def other_batches(setting):
+    """Those between."""
+    return [f"B {B}" for B in setting.batches[2:]]
 
 
 def batches_in_parts(setting):
@@ -42,13 +48,14 @@ def worlds(setting):
 
 
 STAGES = {
-    "smoke": Stage(whole, 60),
-    "kernels": Stage(test_files, 120, together=6),
-    "gradients": Stage(whole, 120),
-    "curves": Stage(whole, 150),
-    "steps": Stage(batch_sizes, 150),
-    "launches": Stage(whole, 60),
-    "memory": Stage(batches_in_parts, 60),
-    "nccl": Stage(worlds, 60),
-    "large": Stage(whole, 150),
+    "smoke": Stage("smoke", whole, 60),
+    "kernels": Stage("kernels", test_files, 150, together=6),
+    "gradients": Stage("gradients", whole, 120),
+    "curves": Stage("curves", whole, 120),
+    "steps": Stage("steps", telling_batches, 120),
+    "launches": Stage("launches", whole, 60),
+    "memory": Stage("memory", batches_in_parts, 40),
+    "large": Stage("large", whole, 120),
+    "nccl": Stage("nccl", worlds, 60),
+    "more-steps": Stage("steps", other_batches, 120),
 }

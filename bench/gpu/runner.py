@@ -27,7 +27,11 @@ class Runner:
         stage = STAGES[name]
         with ThreadPoolExecutor(stage.together) as pool:
             try:
-                list(pool.map(lambda part: self.part(name, part, stage.seconds), stage.parts(self.setting)))
+                list(
+                    pool.map(
+                        lambda part: self.part(stage.file, part, stage.seconds), stage.parts(self.setting)
+                    )
+                )
             except BaseException:
                 self.stop()
                 raise
@@ -49,10 +53,9 @@ class Runner:
 
     def process(self, name, part, seconds):
         """How a part's process ended: "done", or what went wrong and the end of what it said."""
-        command = [sys.executable, "-m", "bench.gpu.part", name, part, str(self.out)]
         with tempfile.TemporaryFile() as said:
             process = subprocess.Popen(
-                command + ["--stand-in"] * self.setting.stand_in,
+                self.command(name, part),
                 stdin=subprocess.PIPE, stdout=said, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
             self.running.add(process)
@@ -67,6 +70,11 @@ class Runner:
             said.seek(0)
             tail = said.read().decode(errors="replace")[-TAIL:]
         return "done" if code == 0 else f"{how}\n{tail}"
+
+    def command(self, name, part):
+        """What a part's process is."""
+        options = ["--stand-in"] if self.setting.stand_in else []
+        return [sys.executable, "-m", "bench.gpu.part", name, part, str(self.out), *options]
 
     def stop(self):
         """End what is running, and begin nothing more."""

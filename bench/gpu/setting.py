@@ -19,7 +19,7 @@ class Setting(NamedTuple):
 
     stand_in: bool
     model: minigpt.GPTConfig  # whose steps are timed
-    batches: tuple  # of them, the most telling first
+    batches: tuple  # of them, the most telling two first
     large: minigpt.GPTConfig  # at the largest batch that fits
     most: int  # of that batch
     turns: int  # rounds through all that is compared, and in each
@@ -47,7 +47,7 @@ GPU = Setting(
 )  # fmt: skip
 MINIATURE = Setting(
     stand_in=True, model=TINY, batches=(2,), large=TINY, most=2, turns=1, steps=1, question=question.SMALL,
-    curve=TINY, curve_batch=(1, 8), curve_steps=3, exact_steps=2,
+    curve=TINY, curve_batch=(1, 8), curve_steps=2, exact_steps=2,
     message=128, product=16, copy=64,
 )  # fmt: skip
 

@@ -23,14 +23,17 @@ def show(out):
 
 
 def lines(found):
-    """A line for each finding; of tests, only those that failed and how many passed."""
+    """A line for each finding: of tests those that failed, of single turns those whose part did not end."""
+    done = {(row["stage"], row["part"]) for row in found if row.get("end") == "done"}
     for row in found:
         if row["stage"] == "begin":
             yield f"begun {row['date']} at commit {row['commit']}, {row['processor']}, {row['options']}"
         elif "end" in row:
             if row["end"] != "done":
                 yield f"{row['stage']:10s} {row['part']}: {row['end']}"
-        elif not (row.get("test") and row["ok"]):
+        elif not (row.get("test") and row["ok"]) and not (
+            "turn" in row and (row["stage"], row["part"]) in done
+        ):
             mark = {True: "ok", False: "BAD", None: ""}[row.get("ok")]
             values = [f"{key} {short(value)}" for key, value in row.items() if key not in SKIPPED_KEYS]
             message = row.get("message", "")

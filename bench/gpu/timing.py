@@ -29,21 +29,24 @@ def clock_ms(step):
     return (time.perf_counter() - began) * 1e3
 
 
-def in_turn(peers, turns, steps):
+def in_turn(peers, turns, steps, watch):
     """name -> (milliseconds of each step, None) or (None, how it failed).
 
     peers: name -> an object with step() and free(), which gives back what is only kept for later. In every
     turn each makes one step to warm up and `steps` to be timed; before it, all others have let go.
+    watch(name, turn, what came of it) is told at once.
     """
     times, failed = {name: [] for name in peers}, {}
-    for _ in range(turns):
+    for turn in range(turns):
         for name, peer in peers.items():
             if name in failed:
                 continue
             try:
                 peer.step()
-                times[name] += [clock_ms(peer.step) for _ in range(steps)]
+                found = [clock_ms(peer.step) for _ in range(steps)]
+                times[name] += found
             except Exception as error:
-                failed[name] = f"{type(error).__name__}: {error}"[:500]
+                found = failed[name] = f"{type(error).__name__}: {error}"[:500]
+            watch(name, turn, found)
             peer.free()
     return {name: (None, failed[name]) if name in failed else (times[name], None) for name in peers}

@@ -21,14 +21,14 @@ class Sizes(NamedTuple):
 
 
 LARGE = Sizes(
-    rows=(4, 1024, 1600), wide=(4, 1024, 3072), attention=(2, 1024, 12), scores=(2, 4, 1024),
+    rows=(2, 1024, 1600), wide=(1, 1024, 3072), attention=(1, 1024, 4), scores=(1, 4, 1024),
     classes=(64, 50257, 50304), products=((4096, 768, 2304), (2048, 3072, 768), (512, 768, 50304)),
-    embedding=(4, 1024, 50257, 768, 1024), flat=2_000_003,
+    embedding=(4, 1024, 8192, 768, 1024), flat=2_000_003,
     config=minigpt.GPTConfig(4, 4, 256, 128, 4096), batch=(8, 128), steps=50, busy=8192,
 )  # fmt: skip
 STAND_IN = Sizes(
     rows=(1, 3, 40), wide=(1, 3, 72), attention=(1, 17, 1), scores=(1, 2, 9),
     classes=(3, 67, 72), products=((5, 7, 3),),
     embedding=(2, 9, 67, 40, 11), flat=1003,
-    config=minigpt.GPTConfig(1, 2, 16, 8, 67), batch=(2, 8), steps=3, busy=8,
+    config=minigpt.GPTConfig(1, 2, 16, 8, 67), batch=(2, 8), steps=2, busy=8,
 )  # fmt: skip

@@ -16,8 +16,7 @@ def run(setting, part, put):
     before = gpu_memory()
     with Peak() as peak:
         one = trainer(config)
-        for _ in range(2):
-            one.step_in_parts([batch(config, B, config.n_ctx)] * count)
+        one.step_in_parts([batch(config, B, config.n_ctx)] * count)
     predicted = sum(step_bytes(config, B, config.n_ctx, parts=count).values())
     ratio = peak.most / predicted
     row = {

@@ -22,8 +22,6 @@ LIBRARIES = {
     "cublas": lambda: cupy.cuda.cublas.getVersion(cupy.cuda.device.get_cublas_handle()),
     "nccl": lambda: importlib.import_module("cupy.cuda.nccl").get_version(),
     "cudnn": lambda: importlib.import_module("cudnn").backend_version(),
-    "torch": lambda: importlib.import_module("torch").__version__,
-    "torch's cudnn": lambda: importlib.import_module("torch").backends.cudnn.version(),
 }
 
 

@@ -61,7 +61,11 @@ def run(setting, part, put):
     theirs = torch_peers(setting, pair)
     if not theirs:
         put({"name": f"{part} torch", "error": "not installed"})
-    found = in_turn(peers | theirs, setting.turns, setting.steps)
+
+    def watch(name, turn, times):
+        put({"name": f"{part} {name}", "turn": turn, "ms": times})
+
+    found = in_turn(peers | theirs, setting.turns, setting.steps, watch)
     for name, (times, failed) in found.items():
         put(
             {"name": f"{part} {name}"}
