@@ -6,7 +6,7 @@ RUN = $(VENV)/bin
 ARGS ?=
 
 .PHONY: train test check mutants tokenizer-proof check-124M fault-table fuzz goldens bench clean
-.PHONY: gpu kernel-faults kernel-sanitizers kernel-registers
+.PHONY: gpu gpu-budgets gpu-wheels gpu-offline kernel-faults kernel-sanitizers kernel-registers
 
 train: $(VENV)/.run
 	$(RUN)/minigpt train $(ARGS)
@@ -45,6 +45,17 @@ bench: $(VENV)/.proof  # steps against torch, tokens against tiktoken, writing a
 
 gpu: $(VENV)/.gpu  # on a machine with a GPU: what can only be seen there, most valuable first
 	$(RUN)/python -m bench.gpu $(ARGS)
+
+gpu-budgets: $(VENV)/.test  # what rounding may do to the gradients of 124M: bench/gpu/budgets-124M.json anew
+	$(RUN)/python -m bench.gpu.question
+
+gpu-wheels:  # into .whl: what a machine with CuPy, torch and pytest, but no network, may lack. WHEELS_FOR: see README
+	$(PYTHON) -m pip download --quiet --no-deps --only-binary=:all: -d .whl $(WHEELS_FOR) \
+	  docstring-parser google-crc32c typeguard tyro
+
+gpu-offline:  # on that machine, with its own Python: make gpu, out of .whl
+	$(PYTHON) -m pip install --quiet --no-index --no-deps --no-compile --upgrade --target .site .whl/*.whl
+	PYTHONPATH=.site $(PYTHON) -m bench.gpu $(ARGS)
 
 kernel-faults: $(VENV)/.test  # plant each fault of the list in the CUDA kernels; their tests must notice
 	$(RUN)/python -m tests.kernels.cuda.faults --save

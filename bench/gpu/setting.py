@@ -11,6 +11,7 @@ from bench.gpu import question
 from reference.llmc import Sizes
 
 SMALL = minigpt.GPTConfig(n_layer=4, n_head=4, n_embd=256, n_ctx=128, n_vocab=4096)
+NARROW = minigpt.GPTConfig(n_layer=1, n_head=2, n_embd=16, n_ctx=8, n_vocab=67)
 TINY = minigpt.GPTConfig(n_layer=1, n_head=1, n_embd=64, n_ctx=16, n_vocab=67)
 
 
@@ -46,8 +47,9 @@ GPU = Setting(
     message=124_475_904, product=8192, copy=2**31,
 )  # fmt: skip
 MINIATURE = Setting(
-    stand_in=True, model=TINY, batches=(2,), large=TINY, most=2, turns=1, steps=1, question=question.SMALL,
-    curve=TINY, curve_batch=(1, 8), curve_steps=2, exact_steps=2,
+    stand_in=True, model=NARROW, batches=(2,), large=NARROW, most=2, turns=1, steps=1,
+    question=question.SMALL,
+    curve=NARROW, curve_batch=(1, 8), curve_steps=2, exact_steps=2,
     message=128, product=16, copy=64,
 )  # fmt: skip
 

@@ -1,6 +1,7 @@
 """What bench.gpu is made of: rows, deadlines, the table, and that its verdicts can be bad ones."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -90,6 +91,20 @@ def test_what_a_part_has_started_ends_with_it(tmp_path):
     ):
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+def test_a_part_ends_with_the_one_that_waits_for_it():
+    program = (
+        "import time; from bench.gpu.part import end_with; end_with(0); print(1, flush=True); time.sleep(1e3)"
+    )
+    part = subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    )
+    assert part.stdout.readline() == b"1\n"
+    assert part.poll() is None
+    part.stdin.close()
+    assert part.wait(60) == -signal.SIGKILL
+    part.stdout.close()
 
 
 def test_what_the_budget_does_not_allow_is_skipped_and_said(tmp_path):
@@ -260,7 +275,7 @@ def test_each_test_is_a_row_and_a_lost_gpu_ends_the_file(tmp_path):
     (tmp_path / "test_some.py").write_text(FAILING)
     program = (
         "import json, bench.gpu.stages.kernels as k, bench.gpu.setting as s\n"
-        f"k.run(s.MINIATURE, {str(tmp_path / 'test_some.py')!r}, lambda row: print('\\nROW', json.dumps(row)))"
+        "k.run(s.MINIATURE, 'test_some.py', lambda row: print('\\nROW', json.dumps(row)))"
     )
     path = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     ran = subprocess.run(

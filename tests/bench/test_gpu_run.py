@@ -15,7 +15,7 @@ from bench.gpu.plan import STAGES
 
 ROOT = Path(__file__).parents[2]
 SPEED = ("best of ours", "torch.compile / fast", "step of B 2")  # what only a GPU can reach
-PATIENCE = 120  # seconds for what takes one
+PATIENCE = 12  # seconds for what takes one
 
 
 def begun(out, *options):
@@ -43,7 +43,7 @@ def test_everything_in_miniature(tmp_path):
     assert named["B 2 torch eager / fast"]["ratio"] > 0
     assert sum(bool(row.get("test")) for row in found) > 30
     times = [row for row in found if row["stage"] == "launches" and "launches" in row]
-    assert {"attention_forward", "adamw", "layernorm_backward"} <= {row["name"] for row in times}
+    assert {"softmax_forward", "adamw", "layernorm_backward"} <= {row["name"] for row in times}
     table = (tmp_path / "table.txt").read_text()
     assert said.endswith(table)
     assert "B 2 torch.compile" in table
