@@ -1,6 +1,6 @@
 """The model, batch and error budgets by which gradients at GPT-2's size are judged: budgets-124M.json.
 
-    make gpu-budgets      some twenty minutes on two cores, 5 GB; no GPU
+    make gpu-budgets      about twenty minutes on two cores, 5 GB; no GPU
 
 reference/budgets.py would take longer than a GPU is at hand, so they are worked out beforehand, for one model
 and one batch, which the file names by what float64 makes of them.
