@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 TESTS = ("tests/gpu", "tests/kernels/cuda")
+ALONE = "tests/gpu/test_memory.py"  # takes all of the GPU's memory
+SLOW = "tests/gpu/test_sanitizer.py"
 
 
 class Stage(NamedTuple):
@@ -22,18 +24,19 @@ def whole(setting):
 
 
 def test_files(setting):
-    """The files of tests; on the stand-in, those that `make test` does not run already."""
+    """The files of tests that can run beside others; on the stand-in, those that `make test` does not run."""
     folders = TESTS[:1] if setting.stand_in else TESTS
-    return [str(path) for folder in folders for path in sorted(Path(folder).glob("test_*.py"))]
+    paths = [str(path) for folder in folders for path in sorted(Path(folder).glob("test_*.py"))]
+    return [path for path in paths if path not in (ALONE, SLOW)]
 
 
 def telling_batches(setting):
-    """The largest batch, where llm.c's figure is from, and the smallest, where launches cost most."""
+    """The largest batch, where llm.c's figure is from, and one that torch has room for in any case."""
     return [f"B {B}" for B in setting.batches[:2]]
 
 
 def other_batches(setting):
-    """Those between."""
+    """The rest; the smallest also in float32 and with the reference operations."""
     return [f"B {B}" for B in setting.batches[2:]]
 
 
@@ -55,7 +58,9 @@ STAGES = {
     "steps": Stage("steps", telling_batches, 120),
     "launches": Stage("launches", whole, 60),
     "memory": Stage("memory", batches_in_parts, 40),
+    "out-of-memory": Stage("kernels", lambda setting: [ALONE], 60),
     "large": Stage("large", whole, 120),
     "nccl": Stage("nccl", worlds, 60),
     "more-steps": Stage("steps", other_batches, 120),
+    "sanitizers": Stage("kernels", lambda setting: [SLOW], 240),
 }

@@ -41,7 +41,7 @@ class Setting(NamedTuple):
 
 
 GPU = Setting(
-    stand_in=False, model=minigpt.PRESETS["gpt2"], batches=(64, 8, 32, 16),
+    stand_in=False, model=minigpt.PRESETS["gpt2"], batches=(64, 32, 8, 16),
     large=minigpt.PRESETS["gpt2-xl"], most=64, turns=3, steps=3, question=question.GPT2,
     curve=SMALL, curve_batch=(8, 128), curve_steps=200, exact_steps=100,
     message=124_475_904, product=8192, copy=2**31,

@@ -117,11 +117,12 @@ def test_bad_options_are_refused(tmp_path, options, said):
     assert not (tmp_path / "none").exists()
 
 
-def test_tests_of_a_gpu_are_not_collected_without_one():
+@pytest.mark.parametrize("what", ["tests/gpu", "tests/gpu/test_step.py"])
+def test_tests_of_a_gpu_are_not_run_without_one(what):
     hidden = os.environ | {"CUDA_VISIBLE_DEVICES": "", "MINIGPT_TEST_GPU": ""}
-    command = [sys.executable, "-m", "pytest", "-q", "tests/gpu", "-v"]
+    command = [sys.executable, "-m", "pytest", "-v", what]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=hidden)
-    assert "tests/gpu: no GPU that CuPy can use: nothing of it is collected" in ran.stdout
+    assert "tests/gpu: no GPU that CuPy can use: nothing of it is run" in ran.stdout
     assert ran.returncode == pytest.ExitCode.NO_TESTS_COLLECTED
 
 
