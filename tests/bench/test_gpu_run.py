@@ -1,5 +1,6 @@
 """python -m bench.gpu: everything in miniature on the stand-in; what becomes of it when it is stopped."""
 
+import contextlib
 import json
 import os
 import signal
@@ -54,11 +55,11 @@ def test_everything_in_miniature(tmp_path):
 def test_stopped_at_any_moment_it_keeps_what_it_has(tmp_path, number):
     program = begun(tmp_path, "--stages", "smoke,steps")
     wait_for(lambda: any("name" in row for row in rows.read(tmp_path)))
-    (part,) = children(program.pid)
+    parts = wait_for(lambda: children(program.pid))
     program.send_signal(number)
     said, _ = program.communicate()
     assert program.returncode == (75 if number == signal.SIGTERM else -signal.SIGKILL)
-    wait_for(lambda: ended(part))
+    wait_for(lambda: all(map(ended, parts)))
     if number == signal.SIGTERM:
         assert "gpu no NVIDIA H100 at all" in said
         assert said.endswith((tmp_path / "table.txt").read_text())
@@ -70,19 +71,21 @@ def test_stopped_at_any_moment_it_keeps_what_it_has(tmp_path, number):
 
 
 def wait_for(happened):
+    """What happened() gives, as soon as it is something."""
     end = time.monotonic() + PATIENCE
-    while not happened():
+    while not (found := happened()):
         assert time.monotonic() < end
         time.sleep(0.05)
+    return found
 
 
 def children(pid):
     """The processes that a process has started, from any of its threads."""
-    return [
-        int(child)
-        for path in Path(f"/proc/{pid}/task").glob("*/children")
-        for child in path.read_text().split()
-    ]
+    found = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # the thread has ended since
+            found += map(int, path.read_text().split())
+    return found
 
 
 def ended(pid):
