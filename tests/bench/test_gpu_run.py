@@ -16,7 +16,7 @@ from bench.gpu.plan import STAGES
 
 ROOT = Path(__file__).parents[2]
 SPEED = ("best of ours", "torch.compile / fast", "step of B 2")  # what only a GPU can reach
-PATIENCE = 12  # seconds for what takes one
+PATIENCE = 600  # seconds for what takes one
 
 
 def begun(out, *options):
