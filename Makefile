@@ -6,7 +6,7 @@ RUN = $(VENV)/bin
 ARGS ?=
 
 .PHONY: train test check mutants tokenizer-proof check-124M fault-table fuzz faults goldens bench scaling clean
-.PHONY: gpu cudnn-plans kernel-faults kernel-sanitizers kernel-registers guard
+.PHONY: gpu gpu-budgets gpu-wheels gpu-offline cudnn-plans kernel-faults kernel-sanitizers kernel-registers guard
 
 train: $(VENV)/.run
 	$(RUN)/minigpt train $(ARGS)
@@ -57,6 +57,17 @@ gpu: $(VENV)/.gpu  # on a machine with a GPU: what can only be seen there, most 
 
 cudnn-plans: $(VENV)/.gpu  # cuDNN plans our graphs for an H100 that it is told of; no GPU is needed, 2 GB of wheels are
 	$(RUN)/python -m tests.kernels.cuda.plans --save
+
+gpu-budgets: $(VENV)/.test  # what rounding may do to the gradients of 124M: bench/gpu/budgets-124M.json anew
+	$(RUN)/python -m bench.gpu.question
+
+gpu-wheels:  # into .whl: what a machine with CuPy, torch and pytest, but no network, may lack. WHEELS_FOR: see README
+	$(PYTHON) -m pip download --quiet --no-deps --only-binary=:all: -d .whl $(WHEELS_FOR) \
+	  docstring-parser google-crc32c typeguard tyro
+
+gpu-offline:  # on that machine, with its own Python: make gpu, out of .whl
+	$(PYTHON) -m pip install --quiet --no-index --no-deps --no-compile --upgrade --target .site .whl/*.whl
+	PYTHONPATH=.site $(PYTHON) -m bench.gpu $(ARGS)
 
 kernel-faults: $(VENV)/.test  # plant each fault of the list in the CUDA kernels; their tests must notice
 	$(RUN)/python -m tests.kernels.cuda.faults --save

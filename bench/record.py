@@ -21,11 +21,15 @@ def save_record(folder, name, options, results):
         "python": platform.python_version(),
         "versions": {package: version(package) for package in PACKAGES},
         "options": options,
-        "results": results,
     }
+    return keep(folder, record, results, commit)
+
+
+def keep(folder, record, results, commit=None):
+    """Write what is known of a run and what it found, folder/NAME-DATE-COMMIT.json; return its path."""
     folder.mkdir(exist_ok=True)
-    path = folder / f"{name}-{today}-{commit}.json"
-    path.write_text(json.dumps(record, indent=2) + "\n")
+    path = folder / f"{record['bench']}-{record['date']}-{commit or record['commit']}.json"
+    path.write_text(json.dumps(record | {"results": results}, indent=2) + "\n")
     return path
 
 

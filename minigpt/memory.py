@@ -40,11 +40,8 @@ def step_bytes(
     layer = layer_bytes(config, batch_size, context, dtype, attention)
     activations = {f"{config.n_layer} x {name}": config.n_layer * n for name, n in layer.items()}
     work = work_bytes(config, batch_size, context, dtype, attention, products)
-    end_of_forward = 2 * rows * config.n_embd * stored + logits  # of a part: the last one's logits are there
     always = resident_bytes(config, dtype) | {"tokens and targets": parts * 2 * rows * WIDE}
     always |= {"cublasLt's workspace": LT_WORKSPACE} if products == "cublaslt" else {}
-    if parts > 1 and end_of_forward > work:
-        return always | activations | {"logits": 2 * logits, "work": end_of_forward - logits}
     return always | activations | {"logits": logits, "work": work}
 
 
@@ -119,8 +116,11 @@ def largest_batch(config, context, dtype, available, **options):
 
 
 @contextlib.contextmanager
-def explained(config, dtype, device, batches=(), **ways):
-    """A GPU that has run out of memory inside ends in a MemoryError of one line: what was needed and used."""
+def explained(config, dtype, device, batches=(), ops="fast", **ways):
+    """A GPU that has run out of memory inside ends in a MemoryError of one line: what was needed and used.
+
+    ops: the name of the table in use. ways: attention and products.
+    """
     said = None
     try:
         yield
@@ -128,25 +128,31 @@ def explained(config, dtype, device, batches=(), **ways):
         if device == "numpy":
             raise
         # while the error's frames hold their arrays
-        said = line(config, dtype, gpu_memory(), batches, **ways)
+        said = line(config, dtype, gpu_memory(), batches, ops, **ways)
         traceback.clear_frames(error.__traceback__)
     if said:
         raise MemoryError(said)  # out here it does not carry the other, and what that holds, along
 
 
-def line(config, dtype, memory, batches, **ways):
-    """Predicted and seen peak, what there is, the largest batch that fits. ways: attention and products."""
+def line(config, dtype, memory, batches, ops="fast", **ways):
+    """Predicted and seen peak, what there is, and the largest batch that fits. The plain operations' peak is
+    not predicted: they keep more than the kernels do, of which the line then speaks.
+    """
     B, T, parts = 1, config.n_ctx, max(1, len(batches))
     if batches:
         B, T = batches[0][0].shape
     predicted = sum(step_bytes(config, B, T, dtype, parts=parts, **ways).values())
     fits = largest_batch(config, T, dtype, memory.available, parts=parts, **ways)
-    return (
-        f"a batch of {B} x {T} tokens in {dtype} takes {gigabytes(predicted)} at its peak as predicted; "
+    largest = f"the largest batch that fits is {fits}" if fits else "not even a batch of 1 fits"
+    batch, peak = f"a batch of {B} x {T} tokens in {dtype}", gigabytes(predicted)
+    seen = (
         f"seen: {gigabytes(memory.used)} in use when no more could be had; "
-        f"of {gigabytes(memory.total)} on the GPU {gigabytes(memory.available)} are ours; "
-        + (f"the largest batch that fits is {fits}" if fits else "not even a batch of 1 fits")
+        f"of {gigabytes(memory.total)} on the GPU {gigabytes(memory.available)} are ours"
     )
+    if ops == "reference":
+        fast = f"with ops fast it takes {peak} at its peak as predicted, and {largest}"
+        return f"{batch} is too large for the reference operations; {seen}; {fast}"
+    return f"{batch} takes {peak} at its peak as predicted; {seen}; {largest}"
 
 
 def gigabytes(n):

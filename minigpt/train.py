@@ -45,6 +45,7 @@ def train_step(config, optimizer, ops, world, state, batches):
             gradients = world.sending(gradients, grads)  # comm.py: blocks that are done are on their way
         grads = ops.collect(gradients, into=grads, add=i > 0)
         loss = loss + part / len(batches)
+        del logits, dlogits, tail  # the next part's logits need their room
 
     loss, gradient = world.mean(loss), world.mean_gradient(grads)  # comm.py: all-reduce
     norm = world.whole_norm(ops.global_norm(gradient))  # optim.py

@@ -55,9 +55,8 @@ class Trainer:
         self.device = device_of(params.buffer) if device is None else device
         self.dtype = compute_dtype(dtype, params)
         self.ops = kernels.table(ops, self.dtype, threads, self.device, tf32, products, attention)
-        self.explained = partial(
-            explained, config, self.dtype, self.device, products=products, attention=attention
-        )
+        ways = {"ops": self.ops.name, "products": products, "attention": attention}
+        self.explained = partial(explained, config, self.dtype, self.device, **ways)
         self.restore(state or new_state(params))
 
     @property

@@ -1,72 +1,71 @@
-"""python -m bench.gpu --budget 1500 --out DIR: what only a GPU can show, most valuable first.
+"""python -m bench.gpu --budget 480 --out DIR: what only a GPU can show, most valuable first.
 
-Each stage is a process of its own with a deadline: an error of CUDA stays with the process that made it.
-After each, DIR/results.json is replaced whole: the run may be stopped at any moment.
+Each part of a stage is a process of its own with a deadline; every finding is a line of DIR/rows.jsonl at
+once. The run may be stopped at any moment. SIGTERM and Ctrl-C still show the table; after anything worse
+`python -m bench.gpu.table DIR` does.
 """
 
-import dataclasses
-import json
-import subprocess
+import argparse
+import signal
 import sys
 import time
 from pathlib import Path
 
-import tyro
+from bench.gpu import rows
+from bench.gpu.begin import begin
+from bench.gpu.plan import STAGES
+from bench.gpu.runner import Runner
+from bench.gpu.setting import GPU, MINIATURE
+from bench.gpu.table import failures, show
 
-from bench.gpu.stages import STAGES
-from bench.record import save_record
-from minigpt.disk import replace_file
-
-LEAST = 20  # seconds; a stage is not begun with less
-
-
-@dataclasses.dataclass(frozen=True)
-class Bench:
-    """Measure on a GPU."""
-
-    budget: int = 1500
-    """Seconds for all stages together."""
-    out: str = "runs/gpu"
-    """The folder of results.json."""
-    stages: str = ",".join(STAGES)
-    """Which, in this order."""
-    tiny: bool = False
-    """Models so small that the stages can be tried on CuPy's stand-in."""
-    save: bool = False
-    """Keep the results in bench/records."""
-
-    def run(self):
-        """Run the stages that there is time for; the exit code: 1 if one of them failed."""
-        out, results, end = Path(self.out), {}, time.monotonic() + self.budget
-        out.mkdir(parents=True, exist_ok=True)
-        for name in self.stages.split(","):
-            left = end - time.monotonic()
-            results[name] = stage(name, left, self.tiny) if left > LEAST else {"error": "no time was left"}
-            replace_file(out / "results.json", json.dumps(results, indent=2).encode())
-            print(name, json.dumps(results[name])[:2000], flush=True)
-        if self.save:
-            save_record(Path("bench/records"), "gpu", {"budget": self.budget, "tiny": self.tiny}, results)
-        return int(any("error" in result for result in results.values()))
+STOPPED = 75  # as minigpt train leaves when it was stopped by a signal
 
 
-def stage(name, seconds, tiny):
-    """What a stage found, or {"error": ...} with the end of what it said."""
-    if name not in STAGES:
-        return {"error": f"no such stage: expected some of {', '.join(STAGES)}"}
-    command = [sys.executable, "-m", "bench.gpu.stages", name, *(["tiny"] if tiny else [])]
-    began = time.monotonic()
+class Stopped(BaseException):
+    """A signal has come."""
+
+
+def parsed(arguments):
+    parser = argparse.ArgumentParser(prog="python -m bench.gpu", description="Measure on a GPU.")
+    parser.add_argument("--budget", type=float, default=480, help="seconds for all stages (default: 480)")
+    parser.add_argument("--out", type=Path, default=Path("runs/gpu"), help="the folder (default: runs/gpu)")
+    parser.add_argument("--stages", default=",".join(STAGES), help="which, in this order (default: all)")
+    parser.add_argument("--stand-in", action="store_true", help="in miniature, on the stand-in for CuPy")
+    options = parser.parse_args(arguments)
+    options.stages = options.stages.split(",")
+    if unknown := set(options.stages) - set(STAGES):
+        parser.error(f"--stages: expected some of {','.join(STAGES)}: found {', '.join(sorted(unknown))}")
+    if not options.budget > 0:
+        parser.error(f"--budget: expected seconds above 0: found {options.budget:g}")
+    return options
+
+
+def main(arguments=None):
+    """0: all was done and well; 1: something failed or was left out; 75: stopped by a signal."""
+    options = parsed(arguments)
+    options.out.mkdir(parents=True, exist_ok=True)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stopped)
+    runner = Runner(options.out, MINIATURE if options.stand_in else GPU, time.monotonic() + options.budget)
+    rows.append(options.out, begin(options))
+    code = None
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
-    except subprocess.TimeoutExpired:
-        return {"error": f"not done after {seconds:.0f} s"}
-    found = {"seconds": round(time.monotonic() - began, 1)}
-    try:
-        if done.returncode == 0:
-            return found | json.loads(done.stdout.splitlines()[-1])
-    except (ValueError, IndexError):
-        pass
-    return found | {"error": f"exit code {done.returncode}: {(done.stdout + done.stderr)[-3000:]}"}
+        for name in options.stages:
+            runner.stage(name)
+            if name == "smoke" and not any(row.get("name") == "gpu" for row in rows.read(options.out)):
+                print("no GPU can be used, so nothing more is tried; --stand-in needs none", file=sys.stderr)
+                break
+    except Stopped:
+        code = STOPPED
+    show(options.out)
+    return code or int(bool(failures(rows.read(options.out))))
+
+
+def stopped(number, frame):
+    """The first signal ends the run in order, the next one at once."""
+    signal.signal(number, signal.SIG_DFL)
+    raise Stopped
 
 
 if __name__ == "__main__":
-    sys.exit(tyro.cli(Bench).run())
+    sys.exit(main())

@@ -11,6 +11,7 @@ class Meter:
     def __init__(self):
         self.live, self.peak, self.limit = 0, 0, 80 * 2**30
         self._owners = set()  # ids of the memory that is counted
+        self.hooks = []  # cupy.cuda.MemoryHooks at work
 
     def room_for(self, n):
         """Whether n more bytes fit."""
@@ -27,11 +28,15 @@ class Meter:
         self._owners.add(id(owner))
         self.live += n
         self.peak = max(self.peak, self.live)
+        for hook in self.hooks:
+            hook.malloc_postprocess(device_id=0, size=n, mem_size=n, mem_ptr=id(owner), pmem_id=1)
         weakref.finalize(owner, self._ended, id(owner), n).atexit = False
 
     def _ended(self, key, n):
         self._owners.discard(key)
         self.live -= n
+        for hook in self.hooks:
+            hook.free_postprocess(device_id=0, mem_size=n, mem_ptr=key, pmem_id=1)
 
     def restart(self):
         """Forget the peak."""

@@ -10,14 +10,20 @@ from tests.support.cuda.running_error import Near, check, near
 SHAPES = [(1, 1, 1, 1, 1), (3, 5, 7, 33, 9), (2, 9, 3, 264, 9), (2, 10, 50, 1032, 11), (13, 3, 2, 8, 4)]
 
 
-@pytest.fixture
-def example(draw):
+def examples(draw):
+    """example(B, T, V, C, N, dtype): tokens, and both tables as they are stored and in float64."""
+
     def make(B, T, V, C, N, dtype):
         tokens = np.random.default_rng(B + T).integers(0, V, (B, T)).astype(np.int32)
         tokens[0, 0] = V - 1
         return tokens, draw((V, C), dtype), draw((N, C), dtype)
 
     return make
+
+
+@pytest.fixture
+def example(draw):
+    return examples(draw)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

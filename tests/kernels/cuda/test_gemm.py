@@ -67,11 +67,12 @@ def test_heads_of_a_packed_projection_are_factors_without_a_copy(bench):
 
 
 def test_tf32_is_an_option(bench):
+    """On a product that is large enough for the units that cut: of one number cuBLAS makes its own choice."""
     gemm, cupy = bench.module("gemm"), bench.cupy
-    one = cupy.asarray(np.array([[1 + 2.0**-12]], np.float32))
-    room = cupy.empty((1, 1), np.float32)
-    assert gemm.gemm(one, one, room).get() == np.float32((1 + 2.0**-12) ** 2)
-    assert gemm.gemm(one, one, room, compute=gemm.TF32).get() == 1
+    ones = cupy.asarray(np.float32(1 + 2.0**-12) * np.eye(256, dtype=np.float32))
+    room = cupy.empty((256, 256), np.float32)
+    assert (gemm.gemm(ones, ones, room).get().diagonal() == np.float32((1 + 2.0**-12) ** 2)).all()
+    assert (gemm.gemm(ones, ones, room, compute=gemm.TF32).get().diagonal() == 1).all()
 
 
 def test_what_cublas_cannot_read_is_refused(bench):

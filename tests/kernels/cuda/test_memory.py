@@ -108,6 +108,20 @@ def test_the_largest_batch_that_is_named_fits_and_no_larger_one(short):
     trainer.step(*batch(OTHERS, 5, 20))  # nothing is lost
 
 
+def test_of_the_reference_operations_no_peak_is_predicted(short):
+    def full(*arrays):
+        raise MemoryError("Out of memory")
+
+    short(sum(step_bytes(OTHERS, 5, 20, "float32").values()) + LOSSES + 1000)
+    trainer = minigpt.Trainer(OTHERS, minigpt.init_params(OTHERS), device="cupy", ops="reference")
+    trainer.ops.embedding_forward = full
+    with pytest.raises(MemoryError, match="is too large for the reference operations; seen: ") as raised:
+        trainer.step(*batch(OTHERS, 6, 20))
+    needed = memory.gigabytes(sum(step_bytes(OTHERS, 6, 20, "float32").values()))
+    said = f"with ops fast it takes {needed} at its peak as predicted, and the largest batch that fits is 5"
+    assert str(raised.value).endswith(said)
+
+
 def test_a_model_that_does_not_fit_at_all(short):
     short(sum(resident_bytes(OTHERS, "float32").values()) - 1)
     with pytest.raises(MemoryError, match=r"in use when no more .* not even a batch of 1 fits$"):

@@ -167,18 +167,18 @@ class RawKernel:
     max_dynamic_shared_size_bytes = 48 * 1024
 
     def __init__(self, module, name):
-        self._module, self._name = module, name
+        self._module, self.name = module, name
 
     def __call__(self, grid, block, args, *, shared_mem=0):
         if not shared_mem <= self.max_dynamic_shared_size_bytes <= MOST_SHARED:
-            raise EmulationError(f"{self._name}: {shared_mem} bytes of shared memory are too many")
-        LAUNCHES.append(self._name)
+            raise EmulationError(f"{self.name}: {shared_mem} bytes of shared memory are too many")
+        LAUNCHES.append(self.name)
         opened = [opened_argument(argument) for argument in args]
         for argument in opened:
             if isinstance(argument, np.ndarray):
                 UNDER_WAY.check(self._name, argument.ctypes.data, argument.nbytes)
         library = self._module.library(SETTINGS.mode)
-        launched = library.launch(self._name, grid, block, shared_mem, opened, SETTINGS.seed)
+        launched = library.launch(self.name, grid, block, shared_mem, opened, SETTINGS.seed)
         COUNTS.bank_conflicts += launched.bank_conflicts
         for argument in opened:
             if isinstance(argument, np.ndarray):

@@ -27,6 +27,28 @@ class Device:
         return f"00000000:{FIRST_BUS + self.id:02X}:00.0"
 
 
+class MemoryHook:
+    """Told of arrays' memory, as it comes and goes."""
+
+    def __enter__(self):
+        METER.hooks.append(self)
+        return self
+
+    def __exit__(self, *_):
+        METER.hooks.remove(self)
+
+    def malloc_postprocess(self, device_id, size, mem_size, mem_ptr, pmem_id):
+        """Bytes that were asked for, and where they are."""
+
+    def free_postprocess(self, device_id, mem_size, mem_ptr, pmem_id):
+        """The same, given back."""
+
+
+def get_elapsed_time(start, end):
+    """Milliseconds between two events."""
+    return (end.time - start.time) * 1e3
+
+
 class CUDARuntimeError(RuntimeError):
     """What the CUDA runtime refuses."""
 
@@ -50,7 +72,8 @@ def modules():
         memGetInfo=lambda: (METER.limit - METER.live, METER.limit),
     )
     cuda.memory = SimpleNamespace(OutOfMemoryError=OutOfMemoryError)
-    cuda.Device, cuda.Event, cuda.Stream = Device, Event, Stream
+    cuda.Device, cuda.Event, cuda.Stream, cuda.MemoryHook = Device, Event, Stream, MemoryHook
+    cuda.get_elapsed_time = get_elapsed_time
     cuda.get_current_stream = Stream.current
     cupyx.empty_pinned = lambda shape, dtype=float, order="C": np.empty(shape, dtype, order)
     # as in CuPy, cupy.cuda.nccl must be imported by its name
