@@ -89,7 +89,7 @@ def figures(config, tokens, times):
     """What a median means."""
     ms = statistics.median(times)
     spread = max(times) - min(times)
-    rates = {"tokens/s": tokens / ms * 1e3, "mfu llm.c": mfu(llmc_flops_per_token(config, config.n_ctx), tokens, ms)}
+    rates = {"tokens/s": tokens / ms * 1e3, "mfu llm.c": mfu(llmc_flops(config), tokens, ms)}
     rates["mfu"] = mfu(flops_per_token(config, config.n_ctx), tokens, ms)
     return {"ms": ms, "spread ms": spread, "times": times} | rates
 
@@ -99,6 +99,11 @@ def mfu(flops, tokens, ms):
     machine = machine_called(gpu_name())
     return flops * tokens / ms * 1e3 / (machine.peak if machine else math.nan)
 
+
+
+def llmc_flops(config):
+    """Operations a token of a whole window, as llm.c counts them."""
+    return llmc_flops_per_token(config, config.n_ctx)
 
 
 def verdicts(config, tokens, part, found, put):
