@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from minigpt.arrays import Flat, on_host
-from minigpt.disk import describe, flush, write_json
+from minigpt.disk import as_path, describe, flush, write_json
 from minigpt.errors import CheckpointError
 from minigpt.promises import checked_record
 from minigpt.tokenizer import TOKENIZER
@@ -65,7 +65,7 @@ def load(path):
 
     Raises CheckpointError with the file that is missing or damaged.
     """
-    path = Path(path)
+    path = as_path(path)
     record = checked_record(path)
     config, params = load_weights(path)
     tensors = read_tensors(path / "optimizer.safetensors")

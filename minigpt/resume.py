@@ -1,19 +1,19 @@
 """Where a run goes on: which checkpoint, whether it is of the same run, and what becomes of an older one."""
 
-from pathlib import Path
-
 from minigpt import checkpoint
+from minigpt.disk import as_path
 from minigpt.errors import CheckpointError, ConfigError
 
 
 def source_of(recipe):
     """The checkpoint to resume from, or None for a new run."""
     if recipe.resume not in ("auto", "never"):
-        if not (Path(recipe.resume) / "state.json").is_file():
+        source = as_path(recipe.resume, "resume")
+        if not (source / "state.json").is_file():
             raise CheckpointError(
                 f"resume: {recipe.resume} is no checkpoint: expected a folder with state.json"
             )
-        return Path(recipe.resume)
+        return source
     found = checkpoint.checkpoints(recipe.out) if recipe.resume == "auto" else []
     return found[-1] if found else None
 

@@ -9,7 +9,7 @@ import ml_dtypes
 import numpy as np
 
 from reference.bad_input import BadInput
-from reference.folders import free_bytes
+from reference.folders import free_bytes, refuse_mixing
 from reference.llmc.names import ACTIVATIONS, AXES, PARAMETERS
 from reference.memory import require
 
@@ -29,8 +29,7 @@ class Plan(NamedTuple):
         """Refuse what cannot be written, or not be held in memory, before it is computed."""
         names, layers = choose(sizes, self.layers, self.names)
         folder = Path(self.folder)
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise BadInput(f"{folder}: is there already, and not empty: name a new folder")
+        refuse_mixing(folder)
         require(self.memory(sizes, names), f"a dump of {sizes.words()}")
         needed, free = self.bytes(sizes, names, layers), free_bytes(folder)
         if free is not None and needed > free:

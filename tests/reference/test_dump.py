@@ -240,8 +240,8 @@ CASES = {
     "empty name": ({"out": ""}, "out: expected a path: found an empty one"),
     "no names": ({"names": ""}, "expected tensors, for parameters are written anyhow: found ''"),
     "a parameter": ({"names": "wte"}, "for parameters are written anyhow: found 'wte'"),
-    "there already": ({"out": "full"}, "not empty"),
-    "a file": ({"out": "good.npy"}, "not empty"),
+    "there already": ({"out": "full"}, "full: expected an empty folder, found 'file' in it: name a new one"),
+    "a file": ({"out": "good.npy"}, "good.npy: expected a folder, found something else: name a new one"),
 }
 
 

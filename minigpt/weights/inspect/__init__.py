@@ -1,10 +1,10 @@
 """minigpt inspect: what a file or folder is, what is in it, and whether it is sound."""
 
 import dataclasses
-from pathlib import Path
 
 from tyro.conf import Positional
 
+from minigpt.disk import as_path
 from minigpt.errors import MinigptError
 from minigpt.screen import printable
 
@@ -23,7 +23,7 @@ class Inspect:
         from minigpt.weights.inspect.kinds import report
 
         try:
-            for line in report(Path(self.file), self.n_head):
+            for line in report(as_path(self.file, "file"), self.n_head):
                 print(printable(line), flush=True)
         except MinigptError as reason:
             print(printable(f"verdict: not usable. {reason}"))
