@@ -56,7 +56,12 @@ def test_the_session_prints_what_is_said(tmp_path, monkeypatch, capsys):
 
 
 def assert_alike(said, found, command):
-    """The same words and counts; "..." stands for any lines."""
+    """The same words and counts; "..." stands for any lines.
+
+    Not the place of the largest error: erf and tanh differ most at a smooth maximum, near which numbers
+    lie that rounding puts in either order.
+    """
+    said, found = ([line.partition("largest error at")[0] for line in lines] for lines in (said, found))
     if not said:
         assert found == [""], command
         return
