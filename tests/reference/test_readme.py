@@ -76,9 +76,9 @@ def comparable(line):
     """A line without what another processor's order of sums decides.
 
     The place of the largest error: erf and tanh differ most at a smooth maximum, near which many numbers lie.
-    The ulps of a row: those of the number that happens to be nearest to 0.
+    Ulps: those of the number that happens to be nearest to 0.
     """
-    line = line.partition("largest error at")[0]
+    line = re.sub(r"[\d.e+]+ ulp", "ulp", line.partition("largest error at")[0])
     return line[:66] + line[74:] if ROW.match(line) else line
 
 
