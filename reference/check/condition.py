@@ -12,8 +12,8 @@ all at the end says how the model treats roundings, where gradients cancel as we
 
 with 4 as in reference/scalar/rounding.py: two programs round, and each may round twice where the other does
 once. Of several draws the largest counts, for one may leave a tensor of few entries where it was; such a
-tensor's condition, and any of a model of few channels, counts as the median at least. A fault in the gradients
-does not widen its own bound: a wrong function, too, changes little where it is changed a little.
+tensor's condition, and any of a model of few channels, counts as the median at least. A fault in the
+gradients does not widen its own bound: a wrong function, too, changes little where it is changed a little.
 
 How far honest programs stay below their bounds, and the smallest faults that are noticed:
 bench/records/bounds-*.json, `python -m tests.bounds_table`.

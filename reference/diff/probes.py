@@ -24,8 +24,8 @@ class Probe(NamedTuple):
 PROBES = (
     Probe("gelu_forward", ("fch_gelu",), "fch and fch_gelu", ("erf-gelu",)),
     Probe("gelu_backward", ("dfch",), "fch, dfch_gelu and dfch", ("erf-gelu-backward",)),
-    Probe("layernorm_rstd", ("ln1_rstd", "ln2_rstd", "lnf_rstd"), "a residual stream, its mean and its rstd, this in float32",
-          ("eps-outside", "no-eps", "eps-1e-6")),
+    Probe("layernorm_rstd", ("ln1_rstd", "ln2_rstd", "lnf_rstd"),
+          "a residual stream, its mean and its rstd in float32", ("eps-outside", "no-eps", "eps-1e-6")),
 )  # fmt: skip
 HALVES = ("float16", "bfloat16")
 

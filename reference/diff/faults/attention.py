@@ -23,7 +23,7 @@ def early(first):
 
 
 def first_row_sees(row):
-    """The early mask of a program that leaves the first row no score; row: T times what it then sees of each."""
+    """The early mask of a program that leaves the first row nothing; row: T times what it sees of each."""
 
     def softmax(a, preatt, seen):
         att = ops.attention_softmax(a, preatt, seen)
