@@ -5,7 +5,7 @@ EXTRAS ?= test
 RUN = $(VENV)/bin
 ARGS ?=
 
-.PHONY: train test check mutants tokenizer-proof check-124M fault-table fuzz faults goldens bench scaling clean
+.PHONY: train test check mutants tokenizer-proof check-124M fault-table bounds-table fuzz faults goldens bench scaling clean
 .PHONY: gpu gpu-budgets gpu-wheels gpu-offline cudnn-plans kernel-faults kernel-sanitizers kernel-registers guard
 
 train: $(VENV)/.run
@@ -29,8 +29,11 @@ check-124M: $(VENV)/.proof  # reference check of a random model with GPT-2's sha
 	$(RUN)/python -m bench.check --save
 	$(RUN)/python -m pytest -q -m slow
 
-fault-table: $(VENV)/.proof  # 58 mistakes planted in four precisions: which does reference diff name?
+fault-table: $(VENV)/.proof  # 60 mistakes planted in four precisions: which does reference diff name?
 	$(RUN)/python -m tests.fault_table
+
+bounds-table: $(VENV)/.proof  # how far honest programs stay below the bounds of reference check
+	$(RUN)/python -m tests.bounds_table
 
 fuzz: $(VENV)/.test  # 10,000 damaged files of each format of weights
 	$(RUN)/python -m tests.fuzz_weights

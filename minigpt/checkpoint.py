@@ -8,11 +8,10 @@ that makes it a checkpoint, and after the disk knows of that, older ones go.
 import contextlib
 import errno
 import shutil
-from pathlib import Path
 from typing import NamedTuple
 
 from minigpt.arrays import device_of, on_host
-from minigpt.disk import as_json, flush, forget, remove_folder, write_file
+from minigpt.disk import as_json, as_path, flush, forget, remove_folder, write_file
 from minigpt.errors import CheckpointError
 from minigpt.guard import Window
 from minigpt.promises import STATE, VERSION, checked_record
@@ -151,7 +150,7 @@ def load(path):
 
     Raises CheckpointError with the file that is missing or damaged.
     """
-    path = Path(path)
+    path = as_path(path)
     record = checked_record(path)
     config, params = load_weights(path)
     state = new_state(params)

@@ -10,12 +10,17 @@ from pathlib import Path
 from minigpt.errors import CheckpointError, DataError
 
 
-def as_path(path):
-    """path as a Path, or a CheckpointError if it names no place."""
+def as_path(path, what="path"):
+    """path as a Path, or a CheckpointError if it names no place. what: whose path it is, for the message.
+
+    An empty one is refused: it would stand for the folder that one happens to be in.
+    """
+    if isinstance(path, str) and not path:
+        raise CheckpointError(f"{what}: expected a path, found none; is a variable of the shell empty?")
     try:
         return Path(path)
     except TypeError:
-        raise CheckpointError(f"path must be a str or a Path: found {path!r}") from None
+        raise CheckpointError(f"{what} must be a str or a Path: found {path!r}") from None
 
 
 def no_file(path):

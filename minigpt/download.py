@@ -6,13 +6,11 @@ import math
 import os
 import shutil
 import urllib.parse
-from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
 from minigpt.errors import CheckpointError
-from minigpt.flags import refuse_empty
 
 OPENAI = "https://openaipublic.blob.core.windows.net/gpt-2/models"
 HUB = "https://huggingface.co"
@@ -39,11 +37,10 @@ class Download:
 
     def run(self):
         """Fetch what is missing and say where it is; 75 if stopped by Ctrl-C. Raises CheckpointError."""
-        from minigpt.disk import lock_folder
+        from minigpt.disk import as_path, lock_folder
         from minigpt.stop import RESUMABLE
 
-        refuse_empty(self, ("out",))
-        folder = Path(self.out or f"models/{self.model}-{self.from_}")
+        folder = as_path(f"models/{self.model}-{self.from_}" if self.out is None else self.out, "--out")
         wanted = FILES[self.from_](self.model, folder)
         make_folder(folder)
         lock = lock_folder(folder, "minigpt download", CheckpointError)

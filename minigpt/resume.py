@@ -1,8 +1,7 @@
 """Where a run goes on: which checkpoint, whether it is of the same run, and what becomes of an older one."""
 
-from pathlib import Path
-
 from minigpt import checkpoint
+from minigpt.disk import as_path
 from minigpt.errors import CheckpointError, ConfigError
 from minigpt.recipe import masters
 from minigpt.shelf import checkpoints, newest_sound, set_aside, step_of
@@ -17,9 +16,10 @@ def source_of(recipe, warn):
         return None
     if recipe.resume == "auto":
         return newest_sound(recipe.out, warn)
-    if not (Path(recipe.resume) / "state.json").is_file():
+    source = as_path(recipe.resume, "resume")
+    if not (source / "state.json").is_file():
         raise CheckpointError(f"resume: {recipe.resume} is no checkpoint: expected a folder with state.json")
-    return Path(recipe.resume)
+    return source
 
 
 def resumed_state(source, config, recipe, wanted, say):

@@ -34,8 +34,9 @@ class Dump:
     """Only these tensors, such as "ln1,qkv,d*"."""
     dtype: Literal["float64", "float32", "bfloat16", "float16"] = "float64"
     """Precision of the files; the computation is in float64."""
-    format: str = "safetensors,npz"
-    """Which files: safetensors, npz, debug-state (llm.c's own: logits, loss, gradients)."""
+    format: str | None = None
+    """Some of safetensors, npz, debug-state (llm.c's own: logits, loss, gradients, in float32). Default: all,
+    but no debug-state for a part of its tensors, or for files of 16 bits."""
 
     def run(self):
         """Write the folder and say what is in it; the exit code."""
@@ -51,7 +52,8 @@ class Dump:
         refuse_empty(self, "out", "weights", "tokens", "text", "targets")
         if any(number is not None and number < 1 for number in (self.batch, self.time)):
             raise BadInput(f"--batch and --time must be 1 or more: found {self.batch} and {self.time}")
-        plan = Plan(self.out, self.layers, self.names, self.dtype, formats_of(self.format))
+        formats = FORMATS if self.format is None else formats_of(self.format)
+        plan = Plan(self.out, self.layers, self.names, self.dtype, formats, asked=self.format is not None)
         source = {flag: getattr(self, flag) for flag in ("weights", "random", "tokens", "text", "targets")}
         inputs = question(**source, batch=self.batch, time=self.time, before=plan.check)
         print(write_dump(plan, inputs, run(inputs), source))

@@ -34,8 +34,9 @@ CONVENTIONS = {
 
 
 def write_dump(plan, inputs, tensors, source):
-    """Write the folder, whole or not at all; return a line that says what it holds."""
+    """Write the folder, whole or not at all; return what it holds, and a second line on what is left out."""
     names, layers = choose(inputs.sizes, plan.layers, plan.names)
+    reason = plan.left_out(inputs.sizes, names, layers)
     dtype = DTYPES[plan.dtype]
     arrays = {name: selected(tensors, name, inputs.sizes, layers).astype(dtype) for name in names}
     given = input_arrays(inputs)
@@ -46,13 +47,14 @@ def write_dump(plan, inputs, tensors, source):
         if "npz" in plan.formats:  # knows no bfloat16: float32 holds its values exactly
             plain = np.float32 if plan.dtype == "bfloat16" else dtype
             np.savez(folder / "tensors.npz", **{name: array.astype(plain) for name, array in arrays.items()})
-        if "debug-state" in plan.formats:
+        if "debug-state" in plan.formats and not reason:
             (folder / "debug_state.bin").write_bytes(debug_state(inputs, tensors))
         manifest = describe(folder, inputs, tensors, arrays, layers, plan.dtype, source)
         (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
         size = sum(path.stat().st_size for path in folder.iterdir())
     kept = f"{len(arrays)} tensors of {len(layers)} layers, {plan.dtype}, {size:,} bytes"
-    return f"{plan.folder}: {kept}; loss {float(tensors['loss', None]):.12f}"
+    said = f"{plan.folder}: {kept}; loss {float(tensors['loss', None]):.12f}"
+    return f"{said}\n{plan.folder}: no debug_state.bin, for {reason}" if reason else said
 
 
 def save(arrays, path, metadata=None):

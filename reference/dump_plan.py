@@ -9,32 +9,47 @@ import ml_dtypes
 import numpy as np
 
 from reference.bad_input import BadInput
-from reference.folders import free_bytes
+from reference.folders import free_bytes, refuse_mixing
 from reference.llmc.names import ACTIVATIONS, AXES, PARAMETERS
 from reference.memory import require
 
 DTYPES = {"float64": np.float64, "float32": np.float32, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
+DEBUG_STATE = ("logits", "loss", *(f"d{name}" for name in PARAMETERS))  # what llm.c's layout has places for
 
 
 class Plan(NamedTuple):
-    """Where a dump goes, and what of the tensors is in it."""
+    """Where a dump goes, and what of the tensors is in it. asked: whether somebody named the formats."""
 
     folder: str
     layers: str
     names: str
     dtype: str
     formats: list
+    asked: bool = True
 
     def check(self, sizes):
         """Refuse what cannot be written, or not be held in memory, before it is computed."""
         names, layers = choose(sizes, self.layers, self.names)
         folder = Path(self.folder)
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise BadInput(f"{folder}: is there already, and not empty: name a new folder")
+        refuse_mixing(folder)
+        if self.asked and (reason := self.left_out(sizes, names, layers)):
+            raise BadInput(f"--format: no debug-state can be written, for {reason}: leave it out")
         require(self.memory(sizes, names), f"a dump of {sizes.words()}")
         needed, free = self.bytes(sizes, names, layers), free_bytes(folder)
         if free is not None and needed > free:
             raise BadInput(f"{folder}: {needed:,} bytes are needed, {free:,} are free there")
+
+    def left_out(self, sizes, names, layers):
+        """Why there is no debug state, though it is among the formats; or None."""
+        if "debug-state" not in self.formats:
+            return None
+        if missing := [name for name in DEBUG_STATE if name not in names]:
+            return f"llm.c's layout holds {missing[0]}, which --names leaves out"
+        if len(layers) < sizes.L:
+            return f"llm.c's layout holds all {sizes.L} layers, and --layers names {len(layers)}"
+        if self.dtype not in ("float64", "float32"):
+            return f"llm.c's layout holds float32, and --dtype is {self.dtype}"
+        return None
 
     def memory(self, sizes, names):
         """Bytes at the peak: every tensor in float64, what is to be written once more, and once as bytes."""
@@ -49,7 +64,7 @@ class Plan(NamedTuple):
         size = {"safetensors": np.dtype(DTYPES[self.dtype]).itemsize}
         size["npz"] = 4 if self.dtype == "bfloat16" else size["safetensors"]
         files = sum(size[word] * numbers for word in self.formats if word in size)
-        if "debug-state" in self.formats:
+        if "debug-state" in self.formats and not self.left_out(sizes, names, layers):
             files += 4 * (sizes.B * sizes.T * (sizes.V + 2) + padded.count(PARAMETERS))
         return files + 4 * padded.count(PARAMETERS) + 8 * sizes.B * sizes.T
 

@@ -36,6 +36,17 @@ def whole(folder, needed):
         raise BadInput(f"{folder}: cannot be written: {without_path(reason)}; {room}") from None
 
 
+def refuse_mixing(folder, ours=lambda folder: False):
+    """A BadInput for what is no folder, and for one that holds other people's files.
+
+    ours: whether a folder was made by this command, which may then replace its files.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise BadInput(f"{folder}: expected a folder, found something else: name a new one")
+    if folder.is_dir() and (names := sorted(path.name for path in folder.iterdir())) and not ours(folder):
+        raise BadInput(f"{folder}: expected an empty folder, found {names[0]!r} in it: name a new one")
+
+
 def put(unfinished, folder, there):
     """The one step in which a new folder appears; or a step a file in one that is there."""
     if not there:

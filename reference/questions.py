@@ -51,7 +51,7 @@ def random_rows(sizes, seed):
     return rows[:, :-1], rows[:, 1:]
 
 
-def sizes_of(config, B, T):
+def sizes_of(config, B=1, T=1):
     """The Sizes of a model and a batch."""
     if T > config.n_ctx:
         raise BadInput(f"a row may have 1 to n_ctx={config.n_ctx} tokens: found {T}")

@@ -1,11 +1,11 @@
 """minigpt convert: weights from any format to another."""
 
 import dataclasses
-from pathlib import Path
 from typing import Literal
 
 from tyro.conf import Positional
 
+from minigpt.disk import as_path
 from minigpt.errors import ConfigError, DataError
 
 
@@ -28,7 +28,7 @@ class Convert:
         """Convert, carry the tokenizer along, and say what was written."""
         from minigpt.weights import load_weights, save_weights
 
-        source, target = Path(self.source), Path(self.target)
+        source, target = as_path(self.source, "source"), as_path(self.target, "target")
         if self.dtype and self.format.startswith("llmc"):
             kind = "bfloat16" if self.format == "llmc-bf16" else "float32"
             raise ConfigError(f"--dtype is for safetensors and npz: {self.format} holds {kind}; leave it out")

@@ -5,18 +5,18 @@ import mmap
 import os
 import stat
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 import ml_dtypes
 import numpy as np
 
+from minigpt.disk import as_path
 from minigpt.errors import CheckpointError
 
 PIECE = 2**20  # bytes that are looked at together; a multiple of the page
-# bytes of what lists arrays, and as Python's objects takes 25 times as much: it may always be so long (the
-# longest of gpt2-xl has 75,000), or else so often within its file, and memory stays below twice the file
-
+# A list of arrays takes 25 times its bytes as Python's objects. LIST_ROOM: so many bytes it may always have
+# (the longest of gpt2-xl has 75,000); more of them only if they go LIST_SHARE times into the file, so that
+# memory stays below twice the file.
 LIST_ROOM, LIST_SHARE = 2**18, 16
 AGAIN = "it was cut off or damaged: fetch it, or make it, again"
 
@@ -29,7 +29,7 @@ class MappedFile:
     """
 
     def __init__(self, path):
-        self.path = Path(path)
+        self.path = as_path(path)
         with opened(self.path) as file:
             self.size = os.fstat(file.fileno()).st_size
             if self.size == 0:

@@ -18,7 +18,8 @@ class Check:
     weights: str | None = None
     """Weights in any format that minigpt reads."""
     random: str | None = None
-    """A random model in their place: gpt2, gpt2-xl, ..., or a shape, such as n_layer=2,n_head=3,n_embd=12."""
+    """A random model in their place: gpt2, gpt2-xl, ..., or a shape, such as n_layer=2,n_head=3,n_embd=12.
+    Of one shape and seed it is that of reference dump."""
     n_head: int | None = None
     """Heads, for a weights file that does not say."""
     text: str | None = None
@@ -37,7 +38,7 @@ class Check:
     """Whether the weights are OpenAI's 124M, and must give the published losses and continuations. They are
     taken for OpenAI's, too, if llm.c's debug batch is given and they have its published first loss."""
     seed: int = 0
-    """Of the random model, ids and directions."""
+    """Of ids and directions, and of the random model, if --random does not say seed=NUMBER."""
     json: bool = False
     """Print one JSON object instead of a table."""
 

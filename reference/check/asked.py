@@ -78,10 +78,10 @@ def model_of(command):
     if command.random is not None:
         if command.n_head is not None:
             raise BadInput("--n-head is for weights files: say --random n_head=...")
-        config, _ = random_shape(command.random)
+        config, more = random_shape(command.random, seed=command.seed)
         positions = (command.batch or subject.BATCH) * subject.time_of(config, command.time)
         require(expected_memory(config, positions), f"a check of {words(config)} on {positions:,} tokens")
-        return config, subject.random_params(config, command.seed)
+        return config, subject.random_params(config, more["seed"])
     config, params = subject.load(command.weights, command.n_head)
     if command.dtype == "float32":
         params = {name: param.astype("float32").astype("float64") for name, param in params.items()}

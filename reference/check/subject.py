@@ -7,6 +7,8 @@ import numpy as np
 from minigpt import PRESETS, Tokenizer, load_weights, texts
 from minigpt.errors import DataError
 from minigpt.model import param_shapes
+from reference.llmc.parameters import random_parameters, to_hub
+from reference.questions import sizes_of
 
 GPT2_VOCAB = PRESETS["gpt2"].n_vocab
 ADDRESSES = "the State of the Union addresses"
@@ -22,19 +24,9 @@ def load(path, n_head=None):
 
 
 def random_params(config, seed):
-    """Parameters far from init, in float64.
-
-    Matrices keep the size of what goes through them, biases and gains are no zeros and ones, so that every
-    term is at work. All numbers are float32's, so that a check in float32 is of the same model.
-    """
-    rng, params = np.random.default_rng(seed), {}
-    for name, shape in param_shapes(config).items():
-        size = 0.1 if len(shape) == 1 else min(0.5, config.n_embd**-0.5)
-        gain = 1 if "ln_" in name and name.endswith("weight") else 0
-        # drawn in float32: 124M numbers twice as wide take a gigabyte more
-        draws = rng.standard_normal(shape, np.float32) * np.float32(size) + np.float32(gain)
-        params[name] = draws.astype(np.float64)
-    return params
+    """The random model of reference dump, by the hub's names: one seed, one model."""
+    params = to_hub(random_parameters(sizes_of(config), seed))
+    return {name: np.ascontiguousarray(params.pop(name)) for name in param_shapes(config)}
 
 
 def time_of(config, T):

@@ -24,9 +24,10 @@ class Probe(NamedTuple):
 PROBES = (
     Probe("gelu_forward", ("fch_gelu",), "fch and fch_gelu", ("erf-gelu",)),
     Probe("gelu_backward", ("dfch",), "fch, dfch_gelu and dfch", ("erf-gelu-backward",)),
-    Probe("layernorm_rstd", ("ln1_rstd", "ln2_rstd", "lnf_rstd"), "a residual stream, its mean and its rstd",
-          ("eps-outside", "no-eps", "eps-1e-6")),
+    Probe("layernorm_rstd", ("ln1_rstd", "ln2_rstd", "lnf_rstd"),
+          "a residual stream, its mean and its rstd in float32", ("eps-outside", "no-eps", "eps-1e-6")),
 )  # fmt: skip
+HALVES = ("float16", "bfloat16")
 
 
 class Seen(NamedTuple):
@@ -75,7 +76,9 @@ def unseen(all_looks, inputs, found, exact, allowed):
         if not look.samples and lost(look.fault, inputs, found, exact, allowed):
             blind.append((look.fault, f"MINE lacks {look.probe.takes}"))
         if hidden := look.hidden(allowed):
-            blind.append((look.fault, f"rounding hides it in {listed(hidden)}"))
+            files = {found[key].dtype.name for key in look.samples}
+            advice = ": give them in float32" if files & set(HALVES) else ""
+            blind.append((look.fault, f"rounding hides it in {listed(hidden)}{advice}"))
     return tuple(blind)
 
 

@@ -10,7 +10,7 @@ class Kit:
     """Write the conformance kit: small cases with bounds for every operation, tiny models, the optimizer."""
 
     out: str = "kit"
-    """The folder to write: new, empty, or with an older kit, whose files are replaced."""
+    """The folder to write: new, empty, or an older kit, whose files are replaced."""
 
     def run(self):
         """Write the kit; the exit code."""

@@ -7,8 +7,7 @@ import struct
 from importlib import resources
 from pathlib import Path
 
-from reference.bad_input import BadInput
-from reference.folders import whole
+from reference.folders import refuse_mixing, whole
 from reference.kit.operations import is_float, operations
 from reference.kit.training import training
 from reference.kit.wobbly import flat
@@ -18,7 +17,6 @@ from reference.scalar.rounding import exact, values
 ALIGN = 64  # bytes: where a table may begin
 FORMAT = "minigpt conformance kit 1"
 COPIED = ("README.md", "layernorm.c")
-NAMES = ("kit.bin", "index.json", "index.tsv", *COPIED, "SHA256SUMS")
 HEAD = "case\trole\tname\tdtype\tshape\toffset\tcount\n"
 
 
@@ -43,7 +41,7 @@ class Blob:
 def write(out):
     """Write the kit to a folder, whole or not at all; a sentence that says what is in it."""
     out = Path(out)
-    refuse_other_folders(out)
+    refuse_mixing(out, holds_a_kit)
     files, cases, tables = contents()
     size = sum(map(len, files.values()))
     with whole(out, size) as folder:
@@ -52,18 +50,9 @@ def write(out):
     return f"{out}: {cases} cases, {tables} tables, {size:,} bytes; read {out / 'README.md'}"
 
 
-def refuse_other_folders(out):
-    """A README.md of somebody's project is not to be replaced by the kit's."""
-    index = out / "index.json"
-    if out.exists() and not out.is_dir():
-        raise BadInput(f"{out}: expected a folder, found something else: name another")
-    if out.is_dir() and any((out / name).exists() for name in NAMES) and not holds_a_kit(index):
-        raise BadInput(f"{out}: holds files that are no kit's and would be replaced: name another folder")
-
-
-def holds_a_kit(index):
-    """Whether a file is a kit's index, of any version."""
-    with contextlib.suppress(OSError), open(index, "rb") as file:
+def holds_a_kit(folder):
+    """Whether a folder has a kit's index, of any version. What was compiled beside a kit stays."""
+    with contextlib.suppress(OSError), open(folder / "index.json", "rb") as file:
         return FORMAT.rpartition(" ")[0].encode() in file.read(200)
     return False
 

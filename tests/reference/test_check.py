@@ -15,7 +15,7 @@ from hypothesis import example, given, settings, target
 from hypothesis import strategies as st
 
 import minigpt
-from minigpt import kernels, ops
+from minigpt import kernels, model, ops
 from minigpt.errors import CheckpointError, DataError
 from minigpt.model import param_shapes
 from minigpt.sample import generate_batch
@@ -23,6 +23,9 @@ from reference import __main__ as program
 from reference.bad_input import BadInput
 from reference.check import Check, columns, condition, debug_state, published, report, slopes, subject
 from reference.check.asked import model_of
+from reference.check.lengths import lengths
+from reference.llmc.parameters import to_hub
+from reference.questions import question
 from reference.shapes import random_shape
 from tests.support.complex_step import derivative
 from tests.support.models import loss_of
@@ -74,6 +77,17 @@ def result(check):
 def plant(monkeypatch):
     """Put another operation into minigpt's reference table: plant("gelu_backward", function)."""
     return lambda name, function: monkeypatch.setitem(kernels.REFERENCE, name, function)
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_one_seed_is_one_random_model_for_check_and_dump(seed):
+    said = f"{SHAPE},seed={seed}"
+    dumped = to_hub(question(random=said).params)
+    for command in (Check(random=SHAPE, seed=seed), Check(random=said), Check(random=said, seed=9)):
+        _, params = model_of(command)
+        assert params.keys() == dumped.keys()
+        assert all((params[name] == dumped[name]).all() for name in params)
+    assert (model_of(Check(random=SHAPE, seed=seed + 1))[1]["wte.weight"] != dumped["wte.weight"]).any()
 
 
 # What passes ---------------------------------------------------------------------------------------------
@@ -136,6 +150,71 @@ def test_bounds_are_no_wider_than_they_must_be(dtype, unit):
         column = columns.torch(columns.Question(config, params, tokens, targets, answer, unit, bounds))
         worst = max(worst, *(column.errors[name] / column.bounds[name] for name in column.errors))
     assert 0.02 <= worst <= 1
+
+
+# L, H, C, V and B, T all differ, and no sum of the model is as long as the vocabulary's
+MID = "n_layer=3,n_head=4,n_embd=64,n_ctx=40,n_vocab=1000"
+
+
+@pytest.mark.parametrize(("shape", "share"), [(SHAPE, 8.5e-6), (MID, 2e-5)])
+def test_each_bound_is_of_the_tensors_own_sums(shape, share):
+    """A float32 program's debug state passes; with one gradient off by a share that gradient fails.
+
+    As long as the longest sum of all operations stood for every tensor's, it passed.
+    """
+    config, params = random_model(shape, 0)
+    tokens, targets, _ = subject.batch_of(config, None, None, 4, None, 0)
+    exact = condition.ask(config, params, tokens, targets)
+    theirs = condition.ask(config, {k: p.astype("float32") for k, p in params.items()}, tokens, targets)
+    faulty = {"wpe.weight": share, "h.0.attn.c_proj.weight": share, "ln_f.weight": share, "logits": share}
+
+    def refused(grads):
+        bounds = condition.bounds(config, params, tokens, targets, exact, condition.DOUBLE)
+        question = columns.Question(config, params, tokens, targets, exact, condition.DOUBLE, bounds)
+        state = debug_state.DebugState(tokens, targets, grads["logits"], grads["loss"], grads)
+        column = columns.debug_state(question, state)
+        return {name for name in column.errors if not column.passes(name)}
+
+    changed = {name: value * (1 + faulty.get(name, 0.0)) for name, value in theirs.items()}
+    assert refused(theirs) == set()
+    assert refused(changed) == faulty.keys()
+
+
+def test_how_long_each_operations_sums_are():
+    """B=2, T=3, C=20 in H=5 heads, V=17; token 1 occurs four times."""
+    found = {}
+
+    class Lengths:
+        block_forward, block_backward = staticmethod(model.block_forward), staticmethod(model.block_backward)
+
+        def __getattr__(self, name):
+            def operation(*arguments):
+                found.setdefault(name, []).append(lengths(name, arguments))
+                return getattr(ops, name)(*arguments)
+
+            return operation
+
+    config, params = random_model("n_layer=1,n_head=5,n_embd=20,n_ctx=4,n_vocab=17", 0)
+    tokens, table = np.array([[1, 1, 5], [1, 0, 1]]), Lengths()
+    logits, tape = model.forward(config, table, params, tokens)
+    _, tail = table.cross_entropy_forward(logits, tokens)
+    list(model.backward(config, table, table.cross_entropy_backward(1.0, tail), tape))
+    assert found == {
+        "embedding_forward": [(1,)],
+        "layernorm_forward": [(30,)] * 3,
+        "linear_forward": [(21,), (21,), (21,), (81,)],
+        "attention_forward": [(4 + 2 * 3 + 10,)],
+        "gelu_forward": [(10,)],
+        "unembedding_forward": [(20,)],
+        "cross_entropy_forward": [(17 + 6 + 10, 17 + 10)],
+        "cross_entropy_backward": [(10,)],
+        "unembedding_backward": [(17, 6)],
+        "layernorm_backward": [(30, 6, 6)] * 3,
+        "linear_backward": [(20, 6, 6), (80, 6, 6), (20, 6, 6), (60, 6, 6)],
+        "gelu_backward": [(10,)],
+        "attention_backward": [(4 + 2 * 3 + 10,)],
+        "embedding_backward": [(4, 2)],
+    }
 
 
 @pytest.mark.parametrize("name", ["wte.weight", "wpe.weight", "h.0.attn.c_attn.bias", "h.1.ln_2.weight"])

@@ -66,8 +66,9 @@ def test_an_honest_program_has_none():
 
 
 # One of each kind; all of the catalogue, in four precisions, are for `make faults`
-KINDS = ("erf-gelu", "mask-late", "mask-late-forward", "mask-early", "mask-early-zero", "mask-early-nan",
-         "mask-early-backward", "no-scale", "order-kqv", "order-by-head", "transposed-qkvw",
+KINDS = ("erf-gelu", "mask-late", "mask-late-forward", "mask-early", "mask-early-scores", "mask-early-itself",
+         "mask-early-zero", "mask-early-nan", "mask-early-backward", "no-scale", "order-kqv", "order-by-head",
+         "transposed-qkvw",
          "transposed-attprojw", "eps-outside", "variance-c-1", "no-residual-mlp", "sum", "mean-over-all",
          "targets-not-shifted", "padding-in-softmax", "tied-head-only", "repeated-tokens", "accumulated-2",
          "accumulated-2-parameters", "last-of-2", "no-mean-backward")  # fmt: skip
@@ -82,7 +83,8 @@ def test_each_kind_of_fault_in_the_catalogue_is_named(name):
 
 
 BY_TORCH = {"erf": "erf-gelu", "mask": "mask-late", "mask early": "mask-early",
-            "mask early, -inf": "mask-early-nan", "scale": "no-scale", "order": "order-kqv",
+            "mask early, -inf": "mask-early-nan", "mask early, itself": "mask-early-itself",
+            "mask early, scores": "mask-early-scores", "scale": "no-scale", "order": "order-kqv",
             "transposed": "transposed-attprojw", "eps": "eps-outside", "correction": "variance-c-1",
             "residual": "no-residual-attention", "sum": "sum", "untied": "tied-encoder-only"}  # fmt: skip
 
@@ -258,7 +260,10 @@ def test_what_rounding_hides_is_said():
     assert verdict.planted == []
     unseen = {fault.name: why for fault, why in verdict.unseen}
     names = "ln1_rstd[0], ln2_rstd[0], ln1_rstd[1], ln2_rstd[1], lnf_rstd"
-    assert unseen["no-eps"] == f"rounding hides it in {names}"
+    assert unseen["no-eps"] == f"rounding hides it in {names}: give them in float32"
+    wide = {name: x if "_mean" in name or "_rstd" in name else x.astype(ml_dtypes.bfloat16)
+            for name, x in program(MANY, "bf16").items()}  # fmt: skip
+    assert "no-eps" not in {fault.name for fault, _ in examine(MANY, wide, "bf16", RUNS)[2].unseen}
 
 
 def lacking(names, mode):

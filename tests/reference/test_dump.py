@@ -240,8 +240,8 @@ CASES = {
     "empty name": ({"out": ""}, "out: expected a path: found an empty one"),
     "no names": ({"names": ""}, "expected tensors, for parameters are written anyhow: found ''"),
     "a parameter": ({"names": "wte"}, "for parameters are written anyhow: found 'wte'"),
-    "there already": ({"out": "full"}, "not empty"),
-    "a file": ({"out": "good.npy"}, "not empty"),
+    "there already": ({"out": "full"}, "full: expected an empty folder, found 'file' in it: name a new one"),
+    "a file": ({"out": "good.npy"}, "good.npy: expected a folder, found something else: name a new one"),
 }
 
 
@@ -291,6 +291,37 @@ def limited(limit, most, *arguments):
     return run.returncode, run.stderr
 
 
+LEFT_OUT = {
+    "names": ({"names": "l*"}, "holds dwte, which --names leaves out"),
+    "layers": ({"layers": "1"}, "holds all 2 layers, and --layers names 1"),
+    "half": ({"dtype": "float16"}, "holds float32, and --dtype is float16"),
+    "brain": ({"dtype": "bfloat16"}, "holds float32, and --dtype is bfloat16"),
+}
+
+
+@pytest.mark.parametrize("case", LEFT_OUT)
+def test_what_llm_cs_layout_cannot_hold_is_left_out_with_a_word(tmp_path, capsys, case):
+    options, reason = LEFT_OUT[case]
+    dump(tmp_path / "d", **options)
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        f"{tmp_path / 'd'}: no debug_state.bin, for llm.c's layout {reason}"
+    ]
+    names = {path.name for path in (tmp_path / "d").iterdir()}
+    assert names == {"inputs.safetensors", "manifest.json", "tensors.npz", "tensors.safetensors"}
+    assert Dump(out=str(tmp_path / "e"), random=MODEL, format="npz,debug-state", **options).run() == 2
+    said = f"--format: no debug-state can be written, for llm.c's layout {reason}: leave it out\n"
+    assert capsys.readouterr().err == f"reference dump: {said}"
+    assert not (tmp_path / "e").exists()
+
+
+@pytest.mark.parametrize("options", [{}, {"layers": "0,1", "dtype": "float32"}, {"names": "lo*,d*"}])
+def test_all_three_formats_are_written_unless_others_are_named(tmp_path, capsys, options):
+    dump(tmp_path / "d", **options)
+    assert capsys.readouterr().out.count("\n") == 1
+    names = {path.name for path in (tmp_path / "d").iterdir()}
+    assert {"debug_state.bin", "tensors.npz", "tensors.safetensors"} < names
+
+
 @pytest.mark.parametrize("words", ["--format=safetensors", "--format=npz", "--format=debug-state"])
 def test_a_full_disk_leaves_nothing_behind_and_is_one_line(tmp_path, words):
     """Files may not grow beyond 30 kB: inputs.safetensors fits, what follows does not."""
@@ -307,7 +338,8 @@ def test_a_folder_that_was_there_empty_is_empty_again(tmp_path):
     assert list(tmp_path.iterdir()) == []
     dump(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {
-        "inputs.safetensors", "manifest.json", "tensors.npz", "tensors.safetensors"}  # fmt: skip
+        "debug_state.bin", "inputs.safetensors", "manifest.json", "tensors.npz",
+        "tensors.safetensors"}  # fmt: skip
 
 
 def test_a_disk_that_is_known_to_be_too_small_is_not_tried(tmp_path, monkeypatch, capsys):

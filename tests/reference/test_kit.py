@@ -433,12 +433,12 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path, capsys):
     assert "cannot be written" in refused(capsys, tmp_path / "file" / "below")
 
 
-def test_somebodys_readme_is_not_replaced(tmp_path, capsys):
-    (tmp_path / "README.md").write_text("mine")
-    assert "holds files that are no kit's" in refused(capsys, tmp_path)
-    (tmp_path / "index.json").write_text('{"format": "something else"}')
-    assert "holds files that are no kit's" in refused(capsys, tmp_path)
-    assert (tmp_path / "README.md").read_text() == "mine"
+@pytest.mark.parametrize("name", ["README.md", "index.json", "holiday.jpg", ".git"])
+def test_the_kit_is_not_mixed_with_somebodys_files(tmp_path, capsys, name):
+    (tmp_path / name).write_text('{"format": "something else"}')
+    said = f"expected an empty folder, found {name!r} in it: name a new one"
+    assert said in refused(capsys, tmp_path)
+    assert contents(tmp_path) == {name: b'{"format": "something else"}'}
 
 
 def contents(folder):

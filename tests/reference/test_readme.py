@@ -27,6 +27,9 @@ def blocks(language):
     return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
+ROW = re.compile(r"[a-z0-9_]+(\[\d\])? +(\d+x)+\d+ ")
+
+
 def session():
     """(command, the lines that it is said to print) of every console block, in order."""
     for block in blocks("console"):
@@ -57,6 +60,7 @@ def test_the_session_prints_what_is_said(tmp_path, monkeypatch, capsys):
 
 def assert_alike(said, found, command):
     """The same words and counts; "..." stands for any lines."""
+    said, found = ([*map(comparable, lines)] for lines in (said, found))
     if not said:
         assert found == [""], command
         return
@@ -66,6 +70,16 @@ def assert_alike(said, found, command):
     for line, other in zip(said, found, strict=True):
         pairs = zip(NUMBER.findall(line), NUMBER.findall(other), strict=True)
         assert all(alike(*pair) for pair in pairs), (line, other)
+
+
+def comparable(line):
+    """A line without what another processor's order of sums decides.
+
+    The place of the largest error: erf and tanh differ most at a smooth maximum, near which many numbers lie.
+    Ulps: those of the number that happens to be nearest to 0.
+    """
+    line = re.sub(r"[\d.e+]+ ulp", "ulp", line.partition("largest error at")[0])
+    return line[:66] + line[74:] if ROW.match(line) else line
 
 
 def words(line):

@@ -42,7 +42,8 @@ def forward(inputs, params, keep, fault):
     s, tokens = inputs.sizes, torch.tensor(inputs.tokens)
     at = lambda name, layer=None: params[name, layer]  # noqa: E731
     everything = torch.ones(s.T, s.T, dtype=torch.bool)
-    seen = everything.tril({"mask": 1, "mask early": -1, "mask early, -inf": -1}.get(fault, 0))
+    seen = everything.tril(-1 if "early" in fault else int(fault == "mask"))
+    seen[0, : {"mask early, itself": 1, "mask early, scores": s.T}.get(fault, 0)] = True
     fill = -1e10 if fault == "mask early" else -math.inf
     x = keep("encoded", None, F.embedding(tokens, at("wte")) + at("wpe")[: s.T])
     for l in range(s.L):  # noqa: E741

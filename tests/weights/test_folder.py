@@ -10,6 +10,9 @@ from safetensors.numpy import load_file, save_file
 
 import minigpt
 from minigpt import checkpoint
+from minigpt.cli import main
+from minigpt.recipe import Recipe
+from minigpt.resume import source_of
 from minigpt.train import new_state
 
 CONFIG = minigpt.GPTConfig(n_layer=2, n_head=2, n_embd=8, n_ctx=6, n_vocab=11)
@@ -171,7 +174,7 @@ def test_a_missing_folder_and_an_unknown_format_are_named(tmp_path):
         minigpt.save_weights(tmp_path, CONFIG, minigpt.init_params(CONFIG), format="onnx")
 
 
-@pytest.mark.parametrize("path", [None, 3, "nul\0"])
+@pytest.mark.parametrize("path", [None, 3, "nul\0", ""])
 def test_what_is_no_path_is_named(path):
     with pytest.raises(minigpt.CheckpointError):
         minigpt.load_weights(path)
@@ -183,3 +186,36 @@ def test_a_place_that_cannot_be_written_to_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(minigpt.CheckpointError, match=r"file: cannot be written: .*File exists"):
         minigpt.save_weights(tmp_path / "file", CONFIG, minigpt.init_params(CONFIG))
+
+
+EMPTY = {
+    "inspect": ["inspect", ""],
+    "convert from": ["convert", "", "out", "--format", "npz"],
+    "convert to": ["convert", ".", "", "--format", "safetensors"],
+    "sample": ["sample", "--weights", ""],
+    "evaluate": ["evaluate", "--weights", "", "--data", "x"],
+    "download": ["download", "gpt2", "--out", ""],
+}
+
+
+@pytest.mark.parametrize("command", EMPTY)
+def test_an_empty_path_is_not_the_folder_that_one_is_in(tmp_path, monkeypatch, capsys, command):
+    """A model lies there, and would be taken, or overwritten."""
+    monkeypatch.chdir(tmp_path)
+    minigpt.save_weights(tmp_path, CONFIG, minigpt.init_params(CONFIG))
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert main(EMPTY[command]) == 2
+    said = " ".join(capsys.readouterr())
+    assert "expected a path, found none; is a variable of the shell empty?" in said
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_no_reader_opens_the_folder_that_one_is_in_for_an_empty_path(tmp_path, monkeypatch):
+    params = minigpt.init_params(CONFIG)
+    folder = checkpoint.save(tmp_path, CONFIG, new_state(params), {}, minigpt.Tokenizer.train(["ab"], 257))
+    monkeypatch.chdir(folder)
+    resume = lambda path: source_of(Recipe(resume=path))  # noqa: E731
+    for read in (minigpt.load_weights, checkpoint.load, resume):
+        read(".")
+        with pytest.raises(minigpt.CheckpointError, match="expected a path, found none"):
+            read("")

@@ -1,11 +1,11 @@
 """minigpt inspect: what a file or folder is, what is in it, and whether it is sound."""
 
 import dataclasses
-from pathlib import Path
 
 from tyro.conf import Positional
 
 from minigpt.config import LIMITS, whole_between
+from minigpt.disk import as_path
 from minigpt.errors import MinigptError
 from minigpt.screen import printable
 
@@ -26,7 +26,7 @@ class Inspect:
         if self.n_head is not None:
             whole_between("n_head", self.n_head, 1, LIMITS["n_head"])
         try:
-            for line in report(Path(self.file), self.n_head):
+            for line in report(as_path(self.file, "file"), self.n_head):
                 print(printable(line), flush=True)
         except MinigptError as reason:
             print(printable(f"verdict: not usable. {reason}"))

@@ -11,13 +11,19 @@ def scores_everywhere(a, q, k, seen, scale):
     return a.matmul(q, k.swapaxes(-1, -2)) * scale
 
 
-def first_row_sees(row):
-    """A mask that hides t from itself, and what becomes of the first row, which then sees nothing."""
+def early(first):
+    """A mask that hides t from itself; first: how many positions the first row sees, None: all."""
 
     def seen(T):
-        hidden = np.tri(T, k=-1, dtype=bool)
-        hidden[0] = True
-        return hidden
+        mask = np.tri(T, k=-1, dtype=bool)
+        mask[0, :first] = True
+        return mask
+
+    return {"attention_seen": seen, "attention_scores": scores_everywhere}
+
+
+def first_row_sees(row):
+    """The early mask of a program that leaves the first row nothing; row: T times what it sees of each."""
 
     def softmax(a, preatt, seen):
         att = ops.attention_softmax(a, preatt, seen)
@@ -28,8 +34,7 @@ def first_row_sees(row):
         dpreatt = ops.attention_softmax_backward(a, datt, att)
         return np.where(np.tri(att.shape[-1], k=-1, dtype=bool), dpreatt, 0)
 
-    return {"attention_seen": seen, "attention_softmax": softmax, "attention_softmax_backward": backward,
-            "attention_scores": scores_everywhere}  # fmt: skip
+    return early(None) | {"attention_softmax": softmax, "attention_softmax_backward": backward}
 
 
 def backward_sees(k):
@@ -56,7 +61,9 @@ def mask_faults():
     nobody = f"{hides}; the first sees nothing"
     yield Fault("mask-late", looks, shows, far)
     yield Fault("mask-late-forward", f"{looks}, but not backward", shows, far | backward_sees(0))
-    yield Fault("mask-early", f"{hides}; the first sees all", shows, first_row_sees(1))
+    yield Fault("mask-early", f"{hides}; the first sees all alike", shows, first_row_sees(1))
+    yield Fault("mask-early-scores", f"{hides}; the first sees all, by their scores", shows, early(None))
+    yield Fault("mask-early-itself", f"{hides}, but the first does", shows, early(1))
     yield Fault("mask-early-zero", nobody, shows, first_row_sees(0))
     yield Fault("mask-early-nan", f"{nobody}, and is NaN", shows, first_row_sees(np.nan))
     yield Fault("mask-early-backward", f"{hides} on the way back", backward, backward_sees(-1))

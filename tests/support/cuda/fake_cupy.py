@@ -176,7 +176,7 @@ class RawKernel:
         opened = [opened_argument(argument) for argument in args]
         for argument in opened:
             if isinstance(argument, np.ndarray):
-                UNDER_WAY.check(self._name, argument.ctypes.data, argument.nbytes)
+                UNDER_WAY.check(self.name, argument.ctypes.data, argument.nbytes)
         library = self._module.library(SETTINGS.mode)
         launched = library.launch(self.name, grid, block, shared_mem, opened, SETTINGS.seed)
         COUNTS.bank_conflicts += launched.bank_conflicts
