@@ -43,7 +43,8 @@ def rank(stand_in, size, number, port, answers):
 
     setting = MINIATURE if stand_in else GPU
     try:
-        with surroundings(setting) as cupy, joined("cupy") if size > 1 else met_alone("cupy") as world:
+        begin = joined if size > 1 else met_alone
+        with surroundings(setting) as cupy, begin("cupy", sharded=True) as world:
             answers.put((number, list(exchanges(cupy, world, setting))))
     except Exception as error:
         answers.put((number, [{"name": "none", "ok": False, "error": f"{type(error).__name__}: {error}"}]))
