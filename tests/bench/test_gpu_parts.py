@@ -14,6 +14,7 @@ from bench.gpu import question, rows, table
 from bench.gpu.plan import Stage, whole
 from bench.gpu.runner import Runner
 from bench.gpu.setting import GPU, MINIATURE, TINY
+from minigpt.comm import World
 from tests.support.cuda import emulated_cupy
 
 # Rows ------------------------------------------------------------------------------------------------------

@@ -76,7 +76,7 @@ class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
     def get(self):
         """The one way back to the host, as in CuPy."""
         WAITS.append("get")
-        return self._host
+        return self._host.copy()
 
     def set(self, arr, stream=None):
         """Take over the numbers of a host array of the same shape and type."""
