@@ -191,6 +191,22 @@ def check_room(recipe):
     room.check_step(config, recipe.batch_size, recipe.context, size, recipe.ops == "reference" or size == 8)
 
 
+def dealt(recipe, ranks):
+    """A rank's share of a step: how many parts, of how many windows each. Raises ConfigError.
+
+    A part has batch_size windows, or a rank's whole share where that is less.
+    """
+    windows = recipe.tokens_per_step // recipe.context
+    share = windows // ranks
+    each = min(recipe.batch_size, share)
+    if windows % ranks or share % each:
+        raise ConfigError(
+            f"ranks: a step of {windows} windows in batches of {recipe.batch_size} cannot be dealt to "
+            f"{ranks} equally: change tokens_per_step ({recipe.tokens_per_step}) or batch_size"
+        )
+    return share // each, each
+
+
 def masters(recipe):
     """The number type of parameters, gradients and moments."""
     return "float32" if recipe.dtype == "bfloat16" else recipe.dtype

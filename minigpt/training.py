@@ -20,7 +20,7 @@ from minigpt.model_files import Model
 from minigpt.prefetch import Prefetch
 from minigpt.provenance import provenance
 from minigpt.ranks.equal import agreed, check_weights
-from minigpt.recipe import masters, model_config, optimizer_config, settings
+from minigpt.recipe import dealt, masters, model_config, optimizer_config, settings
 from minigpt.resume import resumed_state
 from minigpt.sample import continuation
 from minigpt.saver import Saver
@@ -111,20 +111,18 @@ class Run:
 
     def batches(self, step):
         """This rank's parts of a step's global batch."""
-        parts = self.parts()
-        share = len(parts) // self.world.size
-        return [self.batch(step, part) for part in parts[self.world.rank * share :][:share]]
+        return self.batches_of(step, self.world.rank, 1)
 
-    def parts(self):
-        """The numbers of a global batch's parts, on all ranks together."""
-        return range(self.recipe.tokens_per_step // (self.recipe.batch_size * self.recipe.context))
-
-    def batch(self, step, part):
-        """One part of a step's global batch, the same on any number of ranks."""
+    def batches_of(self, step, first, ranks):
+        """The parts of some neighbouring ranks: the same windows on any number of them."""
         recipe = self.recipe
+        parts, each = dealt(recipe, self.world.size)
         rows = recipe.tokens_per_step // recipe.context
-        shape = {"context": recipe.context, "batch_size": recipe.batch_size, "rows_per_step": rows}
-        return batch(self.corpus.train, step, part, seed=recipe.seed, order=recipe.order, **shape)
+        shape = {"context": recipe.context, "batch_size": each, "rows_per_step": rows}
+        return [
+            batch(self.corpus.train, step, part, seed=recipe.seed, order=recipe.order, **shape)
+            for part in range(first * parts, (first + ranks) * parts)
+        ]
 
     def step(self):
         """One optimizer step, reported. Raises NumericsError if it is one too many that is not finite."""
@@ -151,7 +149,7 @@ class Run:
         recipe, state = self.recipe, self.trainer.whole_state()
         if self.world.rank:
             return "told by rank 0"
-        batches = [self.batch(state.step - 1, part) for part in self.parts()]
+        batches = self.batches_of(state.step - 1, 0, self.world.size)
         how = {name: getattr(recipe, name) for name in rejected.HOW}
         try:
             folder = rejected.keep(recipe.out, self.trainer, state, batches, how, verdict.reason)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from minigpt.errors import ConfigError
 from minigpt.ranks.launchers import place
+from minigpt.recipe import dealt
 
 
 def launch(recipe):
@@ -38,15 +39,10 @@ def flags(recipe):
 
 
 def check_ranks(recipe, size):
-    """Raise ConfigError unless a step's rows can be dealt to so many ranks."""
+    """Raise ConfigError unless a step's windows can be dealt to so many ranks."""
     if recipe.ranks not in (None, size):
         raise ConfigError(f"ranks is {recipe.ranks}, but {size} have been started: leave it out")
-    rows, each = recipe.tokens_per_step // recipe.context, recipe.batch_size * size
-    if rows % each:
-        raise ConfigError(
-            f"tokens_per_step must be a multiple of batch_size * context * ranks = {recipe.batch_size} * "
-            f"{recipe.context} * {size} = {each * recipe.context}: found {recipe.tokens_per_step}"
-        )
+    dealt(recipe, size)
 
 
 def mpiexec():

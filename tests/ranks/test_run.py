@@ -71,7 +71,7 @@ def test_ranks_starts_mpiexec_itself_and_one_tells_for_all(tmp_path, alone):
 @pytest.mark.parametrize(
     ("size", "changes", "expected"),
     [
-        (5, {}, "must be a multiple of batch_size * context * ranks = 2 * 16 * 5 = 160: found 384"),
+        (5, {}, "a step of 24 windows in batches of 2 cannot be dealt to 5 equally"),
         (2, {"ranks": 3}, "ranks is 3, but 2 have been started: leave it out"),
         (2, {"data": "/no/such/text"}, "/no/such/text"),
         (2, {"resume": "/no/such/run"}, "resume: /no/such/run is no checkpoint"),
