@@ -8,7 +8,7 @@ import pytest
 import minigpt
 from minigpt import kernels
 from minigpt.errors import ConfigError
-from minigpt.recipe import Recipe, resolved, settings
+from minigpt.recipe import Recipe, resolved
 from tests.kernels.cuda.test_step import OF_64, OTHERS, PLAIN_BLOCKS, Given, launches, within_budget
 from tests.support.cuda import fake_cublaslt, fake_cudnn
 from tests.support.device_array import LAUNCHES
@@ -126,13 +126,3 @@ def test_a_library_that_does_not_start_is_named(bench, monkeypatch):
     config = minigpt.GPTConfig(1, 1, 16, 8, 11)
     with pytest.raises(ConfigError, match=r"^attention cudnn: no symbol; pip install"):
         minigpt.Trainer(config, minigpt.init_params(config), device="cupy", dtype="bfloat16", **CUDNN)
-
-
-def test_runs_from_before_there_was_a_choice_go_on(tmp_path):
-    class Corpus:
-        learned, fingerprint = True, "0"
-        tokenizer = type("Tokenizer", (), {"tokens": []})
-
-    usual = settings(Recipe(), Corpus)
-    assert not usual.keys() & {"products", "attention"}
-    assert settings(Recipe(**LT, **CUDNN), Corpus) == usual | LT | CUDNN
