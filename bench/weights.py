@@ -75,6 +75,7 @@ def once(what, *paths):
 
 def child(what, paths):
     """Print one measurement. peak: the most memory above what was in use before, mapped pages included."""
+    load = minigpt.load_weights  # what it needs is imported by now
     before = memory("VmRSS")
     began, worked = time.perf_counter(), time.process_time()
     if what == "read":
@@ -83,7 +84,7 @@ def child(what, paths):
             with open(path, "rb") as file:
                 kept.append(file.read())
     else:
-        kept = minigpt.load_weights(paths[0], n_head=12)
+        kept = load(paths[0], n_head=12)
     seconds, cpu = time.perf_counter() - began, time.process_time() - worked
     peak = memory("VmHWM") - before
     print(json.dumps({"seconds": seconds, "cpu": cpu, "peak": peak, "kept": len(kept)}))

@@ -25,7 +25,9 @@ __all__ = sorted(HOME_OF)
 
 
 def __getattr__(name):
-    """A public name, from the file where it is at home."""
+    """A public name, from the file where it is at home; or a file that holds public names."""
+    if name in HOMES:
+        return importlib.import_module(f"minigpt.{name}")
     if name not in HOME_OF:
         raise AttributeError(f"module 'minigpt' has no attribute {name!r}")
     return getattr(importlib.import_module(f"minigpt.{HOME_OF[name]}"), name)

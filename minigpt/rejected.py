@@ -34,13 +34,13 @@ class Rejected(NamedTuple):
     reason: str
 
 
-def keep(out, trainer, state, batches, how, reason):
+def keep(out, trainer, batches, how, reason, state=None):
     """Write out/rejected_%08d and return its path. A rejected step has changed no weight and no moment.
 
-    state is the trainer's, with all moments: they and the weights are as before the step. rejected.json comes
-    last and vouches for the other files.
-    Raises MinigptError and OSError.
+    state: the trainer's with all moments, where other ranks hold some of them. Weights and moments are as
+    before the step; rejected.json comes last and vouches for the other files. Raises MinigptError and OSError.
     """
+    state = state or trainer.state
     final = Path(out) / f"rejected_{state.step:08d}"
     folder = final.with_name(f".{final.name}.{os.getpid()}.tmp")
     shutil.rmtree(folder, ignore_errors=True)

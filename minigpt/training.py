@@ -152,7 +152,7 @@ class Run:
         batches = self.batches_of(state.step - 1, 0, self.world.size)
         how = {name: getattr(recipe, name) for name in rejected.HOW}
         try:
-            folder = rejected.keep(recipe.out, self.trainer, state, batches, how, verdict.reason)
+            folder = rejected.keep(recipe.out, self.trainer, batches, how, verdict.reason, state)
             kept = f"minigpt replay {folder} says where the last one's numbers were lost"
         except (MinigptError, OSError) as reason:
             kept = f"the last one could not be kept for minigpt replay: {reason}"

@@ -82,6 +82,7 @@ def test_a_recipe(name, value):
 TRAINER = {
     "ops": BAD[str], "threads": BAD[int], "device": ["nonsense", 3, b"numpy", []],
     "dtype": ["nonsense", 3, [], "float64", "bfloat16", np.float32], "tf32": [*BAD[bool], True],
+    "products": [*BAD[str], "cublaslt"], "attention": [*BAD[str], "cudnn", "scores"],
 }  # fmt: skip
 GENERATE = {
     "max_new_tokens": [None, *BAD[int]], "temperature": [None, *BAD[float]], "top_k": BAD[int],

@@ -43,7 +43,7 @@ def test_bad_input_is_one_line_and_exit_code_2(minigpt):
         (("decode", "²"), "ids: expected whole numbers, found '²'"),
         (("encode", "a", "--tokenizer", "none.json"), "none.json: expected a saved tokenizer: No such file"),
         (("train", "none*.txt", "--n-vocab", "300", "--out", "x"), "no file matches none*.txt"),
-        (("train", os.devnull, "--n-vocab", "300", "--out", "x"), "expected text to learn from"),
+        (("train", os.devnull, "--n-vocab", "300", "--out", "x"), "expected a file of text, found a pipe"),
         (("train", __file__, "--n-vocab", "300", "--out", "."), "expected the name of a tokenizer's file"),
     ):
         code, out, err = minigpt(*arguments)

@@ -214,7 +214,7 @@ def test_no_reader_opens_the_folder_that_one_is_in_for_an_empty_path(tmp_path, m
     params = minigpt.init_params(CONFIG)
     folder = checkpoint.save(tmp_path, CONFIG, new_state(params), {}, minigpt.Tokenizer.train(["ab"], 257))
     monkeypatch.chdir(folder)
-    resume = lambda path: source_of(Recipe(resume=path))  # noqa: E731
+    resume = lambda path: source_of(Recipe(resume=path), print)  # noqa: E731
     for read in (minigpt.load_weights, checkpoint.load, resume):
         read(".")
         with pytest.raises(minigpt.CheckpointError, match="expected a path, found none"):

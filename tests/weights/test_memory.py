@@ -7,6 +7,7 @@ import pytest
 
 import minigpt
 from bench.weights import once
+from minigpt.weights import FORMATS
 from tests.support import bundles
 
 CONFIG = minigpt.GPTConfig(n_layer=2, n_head=12, n_embd=516, n_ctx=64, n_vocab=6000)
@@ -17,7 +18,7 @@ def openai(path, config, params):
     bundles.write_bundle(path / "model.ckpt", bundles.openai_names(params))
 
 
-WRITERS = {format: partial(minigpt.save_weights, format=format) for format in minigpt.weights.FORMATS}
+WRITERS = {format: partial(minigpt.save_weights, format=format) for format in FORMATS}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")

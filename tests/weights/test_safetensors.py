@@ -274,6 +274,6 @@ def test_a_checkpoint_is_not_written_over(tmp_path):
     with pytest.raises(minigpt.CheckpointError, match="found a checkpoint of a run"):
         minigpt.save_weights(tmp_path / "step", config, minigpt.init_params(config))
     assert [path.name for path in (tmp_path / "step").iterdir()] == ["state.json"]
-    for path in ("", "/"):
-        with pytest.raises(minigpt.CheckpointError, match="path must name a file or a folder"):
+    for path, said in (("", "expected a path, found none"), ("/", "path must name a file or a folder")):
+        with pytest.raises(minigpt.CheckpointError, match=said):
             minigpt.save_weights(path, config, minigpt.init_params(config))
