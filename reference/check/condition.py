@@ -16,7 +16,7 @@ tensor's condition, and any of a model of few channels, counts as the median at 
 gradients does not widen its own bound: a wrong function, too, changes little where it is changed a little.
 
 How far honest programs stay below their bounds, and the smallest faults that are noticed:
-`python -m tests.bounds_table`, with a record in bench/records.
+`python -m tests.bounds_table`.
 """
 
 import math
