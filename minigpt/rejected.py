@@ -38,7 +38,7 @@ def keep(out, trainer, batches, how, reason, state=None):
     """Write out/rejected_%08d and return its path. A rejected step has changed no weight and no moment.
 
     state: the trainer's with all moments, where other ranks hold some of them. Weights and moments are as
-    before the step; rejected.json comes last and vouches for the other files. Raises MinigptError and OSError.
+    before the step; rejected.json comes last and vouches for the other files. Raises MinigptError, OSError.
     """
     state = state or trainer.state
     final = Path(out) / f"rejected_{state.step:08d}"

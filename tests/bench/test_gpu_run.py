@@ -15,7 +15,7 @@ from bench.gpu import rows
 from bench.gpu.plan import STAGES
 
 ROOT = Path(__file__).parents[2]
-SPEED = ("best of ours", "torch.compile / fast", "step of B 2")  # what only a GPU can reach
+SPEED = ("best of ours", "torch.compile / ", "step of B 2")  # what only a GPU can reach
 PATIENCE = 600  # seconds for what takes one
 
 
@@ -32,7 +32,7 @@ def test_everything_in_miniature(tmp_path):
     assert {row["stage"] for row in ends} == {stage.file for stage in STAGES.values()}
     assert all(row["end"] == "done" for row in ends), said
     bad = [row["name"] for row in found if row.get("ok") is False]
-    assert all(name.endswith(SPEED) for name in bad), said
+    assert all(any(speed in name for speed in SPEED) for name in bad), said
     named = {row["name"]: row for row in found if "name" in row}
     for name in (
         "one step of a tiny model", "bf16: 17 tensors", "fp32: 17 tensors", "torch in float64", "B 2 x 2",
