@@ -180,6 +180,30 @@ def test_each_bound_is_of_the_tensors_own_sums(shape, share):
     assert refused(changed) == faulty.keys()
 
 
+def test_the_errors_of_rows_that_are_alike_add_up():
+    """One token 256 times, and no position: float32 exceeded the bound by half as long as rows were random."""
+    config, params = random_model("n_layer=12,n_head=2,n_embd=4,n_ctx=1,n_vocab=11", 0)
+    tokens, targets = np.full((256, 1), 9), np.full((256, 1), 9)
+    exact = condition.ask(config, params, tokens, targets)
+    mine = condition.ask(config, {k: p.astype("float32") for k, p in params.items()}, tokens, targets)
+    bounds = condition.bounds(config, params, tokens, targets, exact, condition.SINGLE)
+    question = columns.Question(config, params, tokens, targets, mine, condition.SINGLE, bounds)
+    column = columns.compared("", question, exact, bounds)
+    assert column.passes(column.worst()), column.worst()
+    assert max(column.errors[name] / bounds[name] * 16 for name in bounds) > 1  # the factor was needed
+
+
+def test_how_many_rows_are_alike():
+    """Of all, or of the scored ones; five rows in groups of 3, 1 and 1: (9 + 1 + 1) / 5."""
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(3, 7))[[0, 1, 0, 2, 0]][None]
+    rows *= 1 + 1e-15 * rng.normal(size=rows.shape)
+    assert condition.alike(rows, np.array([[1, 1, 1, 1, 1]])) == 11 / 5
+    assert condition.alike(rows, np.array([[1, -1, 1, -1, 1]])) == 3
+    assert condition.alike(rows, np.full((1, 5), -1)) == 11 / 5
+    assert condition.alike(rng.normal(size=(4, 64, 50)), np.ones((4, 64))) == 1
+
+
 def test_how_long_each_operations_sums_are():
     """B=2, T=3, C=20 in H=5 heads, V=17; token 1 occurs four times."""
     found = {}
