@@ -13,6 +13,7 @@ import json
 import numpy as np
 from safetensors.numpy import save_file
 
+from reference.bad_input import counted
 from reference.dump_plan import DTYPES, choose
 from reference.folders import whole
 from reference.llmc.names import AXES, PARAMETERS, layered
@@ -54,7 +55,7 @@ def write_dump(plan, inputs, tensors, source):
         manifest = describe(folder, inputs, tensors, kept, layers, digits, source)
         (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
         size = sum(path.stat().st_size for path in folder.iterdir())
-    what = f"{counted(len(kept), "tensor")} of {counted(len(layers), "layer")}, {digits}, {size:,} bytes"
+    what = f"{counted(len(kept), 'tensor')} of {counted(len(layers), 'layer')}, {digits}, {size:,} bytes"
     said = f"{plan.folder}: {what}; loss {float(tensors['loss', None]):.12f}"
     return f"{said}\n{plan.folder}: no debug_state.bin, for {reason}" if reason else said
 
@@ -98,11 +99,6 @@ def debug_tensors(inputs, tensors):
     logits, loss = tensors["logits", None], np.asarray(tensors["loss", None])
     grads = {f"d{name}": stacked(tensors, f"d{name}", inputs.sizes) for name in PARAMETERS}
     return {"logits": logits, "loss": loss} | grads
-
-
-def counted(number, what):
-    """ "1 layer", "2 layers"."""
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def describe(folder, inputs, tensors, arrays, layers, dtype, source):

@@ -29,7 +29,7 @@ def whole(folder, needed, ours=lambda folder: False):
         beside.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
             if there and not stack.enter_context(locked(folder)):
-                raise BadInput(f"{folder}: another process is writing there: wait for it, or name another folder")
+                raise BadInput(f"{folder}: another process is writing there: wait, or name another folder")
             refuse_mixing(folder, ours)  # once more: another process may have been here
             remove_leftovers(beside)
             temporary = stack.enter_context(tempfile.TemporaryDirectory(prefix=PREFIX, dir=beside))

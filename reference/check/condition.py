@@ -10,12 +10,13 @@ all at the end says how the model treats roundings, where gradients cancel as we
     condition = |changed answer - answer| / (h |answer|)        per tensor, in norms
     bound     = 4 u * condition * sqrt(sum of m^2 / sum of m)
 
-with m the sizes of the groups of rows that are alike, as where one token is repeated and no position tells its
-places apart. Such rows round alike: their errors add up to m of one, not to sqrt(m) of it. Where all rows differ
-the factor is 1. 4 is as in reference/scalar/rounding.py: two programs round, and each may round twice where the
-other does once. Of several draws the largest counts, for one may leave a tensor of few entries where it was;
-such a tensor's condition, and any of a model of few channels, counts as the median at least. A fault in the
-gradients does not widen its own bound: a wrong function, too, changes little where it is changed a little.
+with m the sizes of the groups of rows that are alike, as where one token is repeated and no position tells
+its places apart. Such rows round alike: their errors add up to m of one, not to sqrt(m) of it. Where all
+rows differ the factor is 1. 4 is as in reference/scalar/rounding.py: two programs round, and each may round
+twice where the other does once. Of several draws the largest counts, for one may leave a tensor of few
+entries where it was; such a tensor's condition, and any of a model of few channels, counts as the median at
+least. A fault in the gradients does not widen its own bound: a wrong function, too, changes little where it
+is changed a little.
 
 How far honest programs stay below their bounds, and the smallest faults that are noticed:
 `python -m tests.bounds_table`, with a record in bench/records.

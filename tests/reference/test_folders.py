@@ -85,7 +85,8 @@ def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path, there):
 def test_what_another_process_is_writing_is_left_alone(tmp_path):
     """One writes a new folder in tmp_path, the other another."""
     with folders.whole(tmp_path / "a", 0) as mine, folders.whole(tmp_path / "b", 0) as theirs:
-        assert mine.is_dir() and theirs.is_dir()
+        assert mine.is_dir()
+        assert theirs.is_dir()
         with pytest.raises(BadInput, match=r"expected an empty folder, found '\.unfinished-"):
             folders.refuse_mixing(tmp_path)
 
