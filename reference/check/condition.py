@@ -19,7 +19,7 @@ least. A fault in the gradients does not widen its own bound: a wrong function, 
 is changed a little.
 
 How far honest programs stay below their bounds, and the smallest faults that are noticed:
-`python -m tests.bounds_table`, with a record in bench/records.
+`python -m tests.bounds_table`.
 """
 
 import math
