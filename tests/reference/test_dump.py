@@ -395,7 +395,7 @@ def test_memory_and_bytes_are_about_what_is_said(tmp_path, words, formats):
 def test_the_command_line(tmp_path, capsys):
     arguments = ["dump", "--random", MODEL, "--out", str(tmp_path / "d"), "--names", "ln1", "--layers", "0"]
     assert main(arguments) == 0
-    assert "1 tensors of 1 layers" in capsys.readouterr().out
+    assert "1 tensor of 1 layer," in capsys.readouterr().out
 
 
 def test_a_float32_model_stays_float32_in_the_inputs(tmp_path):
