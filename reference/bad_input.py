@@ -18,6 +18,11 @@ def refuse_empty(command, *flags):
             raise BadInput(f"{flag}: expected a path: found an empty one")
 
 
+def counted(number, what):
+    """ "1 layer", "2 layers"."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def answered(tool, work):
     """work()'s exit code, or 2 and one line on standard error where its input is bad."""
     try:

@@ -13,6 +13,7 @@ import json
 import numpy as np
 from safetensors.numpy import save_file
 
+from reference.bad_input import counted
 from reference.dump_plan import DTYPES, choose
 from reference.folders import whole
 from reference.llmc.names import AXES, PARAMETERS, layered
@@ -49,11 +50,13 @@ def write_dump(plan, inputs, tensors, source):
             np.savez(folder / "tensors.npz", **{name: array.astype(plain) for name, array in arrays.items()})
         if "debug-state" in plan.formats and not reason:
             (folder / "debug_state.bin").write_bytes(debug_state(inputs, tensors))
-        manifest = describe(folder, inputs, tensors, arrays, layers, plan.dtype, source)
+        alone = not {"safetensors", "npz"} & set(plan.formats)  # then what is in it is all there is
+        kept, digits = (debug_tensors(inputs, tensors), "float32") if alone else (arrays, plan.dtype)
+        manifest = describe(folder, inputs, tensors, kept, layers, digits, source)
         (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
         size = sum(path.stat().st_size for path in folder.iterdir())
-    kept = f"{len(arrays)} tensors of {len(layers)} layers, {plan.dtype}, {size:,} bytes"
-    said = f"{plan.folder}: {kept}; loss {float(tensors['loss', None]):.12f}"
+    what = f"{counted(len(kept), 'tensor')} of {counted(len(layers), 'layer')}, {digits}, {size:,} bytes"
+    said = f"{plan.folder}: {what}; loss {float(tensors['loss', None]):.12f}"
     return f"{said}\n{plan.folder}: no debug_state.bin, for {reason}" if reason else said
 
 
@@ -85,11 +88,17 @@ def debug_state(inputs, tensors):
     """llm.c's debug state, byte by byte: header, x, y, logits (unpadded), loss, gradients (wte padded)."""
     header = np.zeros(256, "<i4")
     header[:4] = DEBUG_MAGIC, DEBUG_VERSION, inputs.sizes.B, inputs.sizes.T
-    floats = [tensors["logits", None], tensors["loss", None]]
-    floats += [stacked(tensors, f"d{name}", inputs.sizes) for name in PARAMETERS]
+    floats = debug_tensors(inputs, tensors).values()
     ids = [np.ascontiguousarray(array, "<i4").tobytes() for array in (inputs.tokens, inputs.targets)]
     values = [np.ascontiguousarray(array, "<f4").tobytes() for array in floats]
     return b"".join([header.tobytes(), *ids, *values])
+
+
+def debug_tensors(inputs, tensors):
+    """What a debug state holds, by name and in its order."""
+    logits, loss = tensors["logits", None], np.asarray(tensors["loss", None])
+    grads = {f"d{name}": stacked(tensors, f"d{name}", inputs.sizes) for name in PARAMETERS}
+    return {"logits": logits, "loss": loss} | grads
 
 
 def describe(folder, inputs, tensors, arrays, layers, dtype, source):

@@ -1,6 +1,7 @@
 """Folders that are there whole or not at all."""
 
 import contextlib
+import fcntl
 import os
 import shutil
 import tempfile
@@ -10,21 +11,30 @@ from safetensors import SafetensorError
 
 from reference.bad_input import BadInput
 
+PREFIX, FILES = ".unfinished-", "files"
+
 
 @contextlib.contextmanager
-def whole(folder, needed):
+def whole(folder, needed, ours=lambda folder: False):
     """A folder to write files into; they move to `folder` when all of them are on the disk, or go.
 
     Until then what was in `folder` stays as it was; after it, files of the same names are replaced, others
-    stay. needed: bytes, for the message. Raises BadInput.
+    stay. What killed processes left beside it is removed. needed: bytes, for the message; ours: as in
+    refuse_mixing. Raises BadInput.
     """
     folder = Path(folder)
     try:
         there = folder.is_dir()
         beside = folder if there else folder.parent  # one file system with what it becomes
         beside.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=beside) as temporary:
-            unfinished = Path(temporary) / "files"
+        with contextlib.ExitStack() as stack:
+            if there and not stack.enter_context(locked(folder)):
+                raise BadInput(f"{folder}: another process is writing there: wait, or name another folder")
+            refuse_mixing(folder, ours)  # once more: another process may have been here
+            remove_leftovers(beside)
+            temporary = stack.enter_context(tempfile.TemporaryDirectory(prefix=PREFIX, dir=beside))
+            stack.enter_context(locked(temporary))
+            unfinished = Path(temporary) / FILES
             unfinished.mkdir()
             yield unfinished
             for path in unfinished.iterdir():
@@ -43,8 +53,44 @@ def refuse_mixing(folder, ours=lambda folder: False):
     """
     if folder.exists() and not folder.is_dir():
         raise BadInput(f"{folder}: expected a folder, found something else: name a new one")
-    if folder.is_dir() and (names := sorted(path.name for path in folder.iterdir())) and not ours(folder):
+    names = sorted(path.name for path in folder.iterdir() if not is_leftover(path)) if folder.is_dir() else []
+    if names and not ours(folder):
         raise BadInput(f"{folder}: expected an empty folder, found {names[0]!r} in it: name a new one")
+
+
+@contextlib.contextmanager
+def locked(folder):
+    """Whether this process now has a folder to itself, among those that ask; a killed one holds nothing."""
+    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield taken(file)
+    finally:
+        os.close(file)
+
+
+def taken(file):
+    """Whether the lock of an open file could be had."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def remove_leftovers(folder):
+    """Remove what processes that were killed left in a folder."""
+    for path in folder.glob(f"{PREFIX}*"):
+        if is_leftover(path):
+            shutil.rmtree(path)
+
+
+def is_leftover(path):
+    """Whether a path is an unfinished folder of ours, and nobody is at work in it."""
+    if not path.name.startswith(PREFIX) or path.is_symlink() or not path.is_dir():
+        return False
+    with contextlib.suppress(OSError), locked(path) as dead:
+        return dead and {inner.name for inner in path.iterdir()} <= {FILES}
+    return False
 
 
 def put(unfinished, folder, there):

@@ -7,7 +7,7 @@ import numpy as np
 
 from minigpt import PRESETS
 from minigpt.model import param_shapes
-from reference.bad_input import BadInput
+from reference.bad_input import BadInput, counted
 from reference.check import columns, debug_state, subject
 from reference.memory import require
 from reference.shapes import random_shape
@@ -50,6 +50,8 @@ def refuse_numbers_out_of_range(command):
 
 def judges_of(against):
     """The judges asked for, and the debug state's path: ("complex-step,debug-state", "x.bin")."""
+    if "" in against:
+        raise BadInput("--against: expected a judge or a path: found an empty one")
     given = [word for part in against for word in part.split(",") if word]
     judges = list(dict.fromkeys(word for word in given if word in JUDGES))
     paths = [word for word in given if word not in JUDGES]
@@ -110,6 +112,6 @@ def expected_memory(config, positions):
 def words(config):
     """The shape in a few words."""
     return (
-        f"{config.n_layer} layers, {config.n_head} heads, {config.n_embd} channels, context {config.n_ctx}, "
-        f"vocabulary {config.n_vocab}"
+        f"{counted(config.n_layer, 'layer')}, {counted(config.n_head, 'head')}, "
+        f"{counted(config.n_embd, 'channel')}, context {config.n_ctx}, vocabulary {config.n_vocab}"
     )

@@ -8,12 +8,15 @@ over C channels, its gradient to the stream one over V tokens, a bias's one over
 all at the end says how the model treats roundings, where gradients cancel as well, as behind a layernorm:
 
     condition = |changed answer - answer| / (h |answer|)        per tensor, in norms
-    bound     = 4 u * condition
+    bound     = 4 u * condition * sqrt(sum of m^2 / sum of m)
 
-with 4 as in reference/scalar/rounding.py: two programs round, and each may round twice where the other does
-once. Of several draws the largest counts, for one may leave a tensor of few entries where it was; such a
-tensor's condition, and any of a model of few channels, counts as the median at least. A fault in the
-gradients does not widen its own bound: a wrong function, too, changes little where it is changed a little.
+with m the sizes of the groups of rows that are alike, as where one token is repeated and no position tells
+its places apart. Such rows round alike: their errors add up to m of one, not to sqrt(m) of it. Where all
+rows differ the factor is 1. 4 is as in reference/scalar/rounding.py: two programs round, and each may round
+twice where the other does once. Of several draws the largest counts, for one may leave a tensor of few
+entries where it was; such a tensor's condition, and any of a model of few channels, counts as the median at
+least. A fault in the gradients does not widen its own bound: a wrong function, too, changes little where it
+is changed a little.
 
 How far honest programs stay below their bounds, and the smallest faults that are noticed:
 `python -m tests.bounds_table`.
@@ -76,6 +79,7 @@ def bounds(config, params, tokens, targets, answer, unit, seed=0):
     answer: minigpt's own to params, both in float64.
     """
     coarse = Coarse(np.random.default_rng([seed, 2]), narrow_length(config, tokens))
+    together = math.sqrt(alike(answer["logits"], targets))
     conditions, count = dict.fromkeys(answer, 0.0), draws(config, params)
     for _ in range(count):
         for name, value in changed_answer(config, coarse, params, tokens, targets):
@@ -83,7 +87,7 @@ def bounds(config, params, tokens, targets, answer, unit, seed=0):
     typical = statistics.median([found for found in conditions.values() if math.isfinite(found)] or [1.0])
     for name, found in conditions.items():
         lucky = found == 0 or np.size(answer[name]) * count < DRAWN or config.n_embd < NARROW
-        conditions[name] = 4 * unit * max(found, typical if lucky else 0.0, 1.0)
+        conditions[name] = 4 * unit * together * max(found, typical if lucky else 0.0, 1.0)
     return conditions
 
 
@@ -99,6 +103,24 @@ def condition(before, after):
     """Relative change over CHANGE, in norms; nothing is said by zeros, and they count as 0."""
     size = np.linalg.norm(before)
     return np.linalg.norm(np.subtract(after, before)) / size / CHANGE if size != 0 else 0.0
+
+
+def alike(logits, targets):
+    """How many rows round alike with a row, itself included, on average; of all rows, or of the scored ones.
+
+    Rows are taken for alike whose logits have the same sum, with random weights: up to what Coarse changes.
+    """
+    rows = logits.reshape(-1, logits.shape[-1])
+    sums = rows @ np.random.default_rng(0).standard_normal(rows.shape[-1])
+    near = CHANGE * np.linalg.norm(rows, axis=-1).max()
+    return max(mean_group(sums, near), mean_group(sums[targets.reshape(-1) >= 0], near))
+
+
+def mean_group(numbers, near):
+    """sum of m^2 / sum of m, of the sizes m of groups of numbers without a gap wider than near."""
+    starts = np.flatnonzero(np.diff(np.sort(numbers)) > near) + 1
+    sizes = np.diff([0, *starts, len(numbers)])
+    return float((sizes**2).sum() / max(sizes.sum(), 1))
 
 
 def narrow_length(config, tokens):

@@ -59,6 +59,9 @@ def read(path, config, shapes):
         content[HEADER:].view("<f4"), np.cumsum([B * T, B * T, B * T * V, 1])
     )
     tokens, targets = (part.view("<i4").reshape(B, T).astype(int) for part in (x, y))
+    for what, ids, least in (("an input", tokens, 0), ("a target", targets, -1)):
+        if (wrong := ids[(ids < least) | (ids >= V)]).size:
+            raise CheckpointError(f"{path}: expected {what} from {least} to {V - 1}, found {wrong[0]}")
     return DebugState(
         tokens, targets, logits.reshape(B, T, V), float(loss[0]), named(path, config, shapes, grads)
     )

@@ -23,6 +23,9 @@ def check(command):
     asked = asked_by(command, say)
     what = f"{command.weights or 'a random model'}: {words(asked.config)}"
     say(f"{what}; batch {asked.tokens.shape}: {asked.origin}")
+    if bad := [name for name, param in asked.params.items() if not np.isfinite(param).all()]:
+        more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
+        say(f"weights: not finite in {bad[0]}{more}: what fails below fails for that")
     keep_freed_memory()  # the same large arrays come and go
 
     with np.errstate(all="ignore"):  # what is not finite shows in the table

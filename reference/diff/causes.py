@@ -78,8 +78,12 @@ def first_failing(rows):
 def search(inputs, found, planted, failing, rows, mode, runs, order):
     """(planted with one or two faults more, the walk with them) for what explains most, or None."""
     before = {row.key for row in rows[: rows.index(failing)]}
-    singles = plausible(inputs, failing.key, before, order)
+    layer = failing.key[1]
+    singles = plausible(inputs, failing.key, before, order, [] if layer is None else [layer])
     choice = best_of(inputs, found, planted, [[fault] for fault in singles], failing, mode, runs)
+    if choice is None and layer is None:  # of the loss alone, any layer may be the one
+        every = plausible(inputs, failing.key, before, order, range(inputs.sizes.L), whole=False)
+        choice = best_of(inputs, found, planted, [[fault] for fault in every], failing, mode, runs)
     if choice is None and len(singles) <= MOST_PAIRED:
         pairs = [list(pair) for pair in itertools.combinations(singles, 2) if not clash(*pair)]
         choice = best_of(inputs, found, planted, pairs, failing, mode, runs)
@@ -91,18 +95,20 @@ def clash(one, other):
     return bool((one[0].changes.keys() & other[0].changes.keys()) - set(CHAINED))
 
 
-def plausible(inputs, key, before, order):
-    """(fault, layers) that could first show at this key, and not at one that passed."""
+def plausible(inputs, key, before, order, layers, whole=True):
+    """(fault, layers) that could first show at this key, and not at one that passed.
+
+    layers: each to try alone; whole: whether to try all together.
+    """
     candidates = []
     for fault in catalogue(inputs.sizes, inputs.targets):
-        scopes = [None]
-        if key[1] is not None and inputs.sizes.L > 1 and any(layered(name) for name in fault.shows_in):
-            scopes.append((key[1],))
-        for layers in scopes:
-            first = next(place for place in order if touches(fault, layers, place))
-            passed = any(touches(fault, layers, place) for place in before)
+        several = inputs.sizes.L > 1 and any(layered(name) for name in fault.shows_in)
+        scopes = [None] * whole + [(layer,) for layer in layers] * several
+        for scope in scopes:
+            first = next(place for place in order if touches(fault, scope, place))
+            passed = any(touches(fault, scope, place) for place in before)
             if order.index(first) <= order.index(key) and (key[0] in fault.shows_in or not passed):
-                candidates.append((fault, layers))
+                candidates.append((fault, scope))
     return candidates
 
 

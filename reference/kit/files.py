@@ -44,7 +44,7 @@ def write(out):
     refuse_mixing(out, holds_a_kit)
     files, cases, tables = contents()
     size = sum(map(len, files.values()))
-    with whole(out, size) as folder:
+    with whole(out, size, holds_a_kit) as folder:
         for name, content in files.items():
             (folder / name).write_bytes(content)
     return f"{out}: {cases} cases, {tables} tables, {size:,} bytes; read {out / 'README.md'}"
@@ -52,8 +52,9 @@ def write(out):
 
 def holds_a_kit(folder):
     """Whether a folder has a kit's index, of any version. What was compiled beside a kit stays."""
-    with contextlib.suppress(OSError), open(folder / "index.json", "rb") as file:
-        return FORMAT.rpartition(" ")[0].encode() in file.read(200)
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        index = json.loads((folder / "index.json").read_bytes())
+        return str(index.get("format")).startswith(FORMAT.rpartition(" ")[0])
     return False
 
 

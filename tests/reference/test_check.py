@@ -21,7 +21,7 @@ from minigpt.model import param_shapes
 from minigpt.sample import generate_batch
 from reference import __main__ as program
 from reference.bad_input import BadInput
-from reference.check import Check, columns, condition, debug_state, published, report, slopes, subject
+from reference.check import Check, asked, columns, condition, debug_state, published, report, slopes, subject
 from reference.check.asked import model_of
 from reference.check.lengths import lengths
 from reference.llmc.parameters import to_hub
@@ -178,6 +178,30 @@ def test_each_bound_is_of_the_tensors_own_sums(shape, share):
     changed = {name: value * (1 + faulty.get(name, 0.0)) for name, value in theirs.items()}
     assert refused(theirs) == set()
     assert refused(changed) == faulty.keys()
+
+
+def test_the_errors_of_rows_that_are_alike_add_up():
+    """One token 256 times at one position. Counted as random, they came to 1.5 times their bound."""
+    config, params = random_model("n_layer=12,n_head=2,n_embd=4,n_ctx=1,n_vocab=11", 0)
+    tokens, targets = np.full((256, 1), 9), np.full((256, 1), 9)
+    exact = condition.ask(config, params, tokens, targets)
+    mine = condition.ask(config, {k: p.astype("float32") for k, p in params.items()}, tokens, targets)
+    bounds = condition.bounds(config, params, tokens, targets, exact, condition.SINGLE)
+    question = columns.Question(config, params, tokens, targets, mine, condition.SINGLE, bounds)
+    column = columns.compared("", question, exact, bounds)
+    assert column.passes(column.worst()), column.worst()
+    assert max(column.errors[name] / bounds[name] * 16 for name in bounds) > 1  # the factor was needed
+
+
+def test_how_many_rows_are_alike():
+    """Of all, or of the scored ones; five rows in groups of 3, 1 and 1: (9 + 1 + 1) / 5."""
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(3, 7))[[0, 1, 0, 2, 0]][None]
+    rows *= 1 + 1e-15 * rng.normal(size=rows.shape)
+    assert condition.alike(rows, np.array([[1, 1, 1, 1, 1]])) == 11 / 5
+    assert condition.alike(rows, np.array([[1, -1, 1, -1, 1]])) == 3
+    assert condition.alike(rows, np.full((1, 5), -1)) == 11 / 5
+    assert condition.alike(rng.normal(size=(4, 64, 50)), np.ones((4, 64))) == 1
 
 
 def test_how_long_each_operations_sums_are():
@@ -441,6 +465,26 @@ def test_a_debug_state_beside_other_judges(result, state):
     assert found["tensors"][0]["errors"].keys() == {"debug-state"}  # the loss
 
 
+@pytest.mark.parametrize(("place", "found"), [(0, 11), (0, -1), (1, 5000), (1, -2)])
+def test_ids_of_another_vocabulary_are_named_with_their_file(check, state, place, found):
+    arguments = state()
+    path = Path(arguments[-1])
+    content = bytearray(path.read_bytes())
+    B, T = struct.unpack("<2i", content[8:16])
+    struct.pack_into("<i", content, 1024 + 4 * B * T * place, found)
+    path.write_bytes(content)
+    code, _, err = check(*arguments)
+    what = ("an input from 0", "a target from -1")[place]
+    assert code == 2
+    assert f"{path}: expected {what} to 10, found {found}\n" in err
+
+
+def test_one_layer_is_no_layers():
+    one, two = (asked.words(shape_of(f"n_layer={n},n_head={n},n_embd={n}")) for n in (1, 2))
+    assert one.startswith("1 layer, 1 head, 1 channel, ")
+    assert two.startswith("2 layers, 2 heads, 2 channels, ")
+
+
 def test_the_size_of_the_published_debug_state():
     config = minigpt.PRESETS["gpt2"]
     numbers = sum(math.prod(shape) for shape in param_shapes(config).values()) + 47 * 768
@@ -648,6 +692,7 @@ def test_a_model_with_a_tokenizer_beside_it_gets_a_text(tmp_path):
     (["--random", SHAPE, "--batch", "0"], "--batch and --time must be 1 or more: found 0 and None"),
     (["--random", SHAPE, "--time", "9"], "up to n_ctx=8 tokens"),
     (["--random", SHAPE, "--text", ""], "text: expected a path: found an empty one"),
+    (["--random", SHAPE, "--against", ""], "--against: expected a judge or a path: found an empty one"),
     (["--weights", ""], "weights: expected a path: found an empty one"),
     (["--weights", "no\nsuch"], "no such: no such file"),  # the line break is a space
     (["--random", SHAPE, "--golden"], "--golden: what is published is of OpenAI's 124M"),
@@ -668,13 +713,17 @@ def test_torch_is_asked_for_where_it_is_missing(check, monkeypatch):
     assert "torch is not installed" in err
 
 
-def test_weights_that_are_not_finite_fail_and_print_json(result, tmp_path):
+def test_weights_that_are_not_finite_fail_and_are_named_first(check, result, tmp_path):
     config, params = random_model(SHAPE, 0)
     params["h.0.mlp.c_fc.bias"][0] = np.nan
     minigpt.save_weights(tmp_path, config, params)
-    code, found = result("--weights", str(tmp_path), "--against", "complex-step")
+    arguments = "--weights", str(tmp_path), "--against", "complex-step"
+    code, found = result(*arguments)
     assert code == 1
     assert found["tensors"][0]["norm"] == "nan"
+    code, out, _ = check(*arguments)
+    assert code == 1
+    assert out.splitlines()[1] == "weights: not finite in h.0.mlp.c_fc.bias: what fails below fails for that"
 
 
 def test_float32_and_float64_check_the_same_weights(tmp_path):

@@ -111,6 +111,12 @@ def test_a_fault_in_one_layer_is_named_with_the_layer():
         )
 
 
+def test_a_fault_in_one_layer_is_named_by_the_loss_alone():
+    for layer in range(2):
+        loss = {"loss": faulty(("erf-gelu", (layer,)))["loss"]}
+        assert verdict_on(loss)[:2] == ("loss", [("erf-gelu", (layer,))])
+
+
 @pytest.mark.parametrize("names", [
     ("erf-gelu", "tied-head-only"), ("eps-outside", "mask-late"), ("no-scale", "sum"),
     ("variance-c-1", "no-residual-mlp"), ("transposed-fcw", "repeated-tokens"),

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import math
 import re
 import resource
 import struct
@@ -108,6 +109,20 @@ def test_the_manifest_describes_every_file(tmp_path):
     }
     assert float.fromhex(manifest["loss"]) == arrays["loss"]
     assert manifest["source"] == {"random": MODEL}
+
+
+@pytest.mark.parametrize(("layers", "words"), [(1, "1 layer"), (2, "2 layers")])
+def test_of_a_debug_state_alone_it_is_said_what_is_in_it(tmp_path, capsys, layers, words):
+    model = f"{MODEL},n_layer={layers}".replace("n_layer=2,", "")
+    assert Dump(out=str(tmp_path / "d"), random=model, format="debug-state").run() == 0
+    assert f"d: 18 tensors of {words}, float32, " in capsys.readouterr().out
+    manifest = json.loads((tmp_path / "d" / "manifest.json").read_text())
+    assert manifest["dtype"] == "float32"
+    assert manifest["tensors"].keys() == {"logits", "loss", *(f"d{name}" for name in WEIGHTS)}
+    assert manifest["tensors"]["logits"]["shape"][-1] == V
+    numbers = sum(math.prod(said["shape"]) for said in manifest["tensors"].values())
+    shape = manifest["sizes"]
+    assert manifest["files"]["debug_state.bin"]["bytes"] == 1024 + 4 * (2 * shape["B"] * shape["T"] + numbers)
 
 
 def test_the_same_question_gives_the_same_bytes(tmp_path):
@@ -380,7 +395,7 @@ def test_memory_and_bytes_are_about_what_is_said(tmp_path, words, formats):
 def test_the_command_line(tmp_path, capsys):
     arguments = ["dump", "--random", MODEL, "--out", str(tmp_path / "d"), "--names", "ln1", "--layers", "0"]
     assert main(arguments) == 0
-    assert "1 tensors of 1 layers" in capsys.readouterr().out
+    assert "1 tensor of 1 layer," in capsys.readouterr().out
 
 
 def test_a_float32_model_stays_float32_in_the_inputs(tmp_path):

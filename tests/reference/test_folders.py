@@ -3,6 +3,8 @@
 import contextlib
 import os
 import resource
+import subprocess
+import sys
 
 import pytest
 
@@ -25,7 +27,7 @@ def test_files_are_on_the_disk_before_they_move_and_a_folder_appears_in_one_step
 
 def test_a_folder_that_is_there_may_be_a_file_system_of_its_own(tmp_path):
     (tmp_path / "mine").write_text("kept")
-    with folders.whole(tmp_path, 0) as unfinished:
+    with folders.whole(tmp_path, 0, ours=lambda folder: True) as unfinished:
         assert unfinished.parent.parent == tmp_path
         (unfinished / "new").write_text("new")
         assert not (tmp_path / "new").exists()
@@ -41,6 +43,52 @@ def test_what_fails_leaves_no_trace(tmp_path, there):
         (unfinished / "half").write_text("half")
         raise KeyboardInterrupt
     assert [path.name for path in tmp_path.rglob("*")] == ["d"] * there
+
+
+def test_two_at_once_in_one_folder_and_the_second_is_refused(tmp_path):
+    """At once, or after the other has finished though the folder was empty when the work began."""
+    with folders.whole(tmp_path, 0) as unfinished:
+        (unfinished / "new").write_text("first")
+        with pytest.raises(BadInput, match="another process is writing there"), folders.whole(tmp_path, 0):
+            pass
+    with pytest.raises(BadInput, match="expected an empty folder, found 'new'"), folders.whole(tmp_path, 0):
+        pass
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["first"]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from reference.folders import whole
+with whole(Path(sys.argv[1]), 0) as unfinished:
+    (unfinished / "half").write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path, there):
+    folder = tmp_path / "d"
+    if there:
+        folder.mkdir()
+    (tmp_path / ".unfinished-by-others").mkdir()
+    (tmp_path / ".unfinished-by-others" / "notes").write_text("kept")
+    subprocess.run([sys.executable, "-c", KILLED, folder], check=False)
+    assert len(list(tmp_path.rglob("half"))) == 1
+    folders.refuse_mixing(folder)
+    with folders.whole(folder, 0) as unfinished:
+        (unfinished / "new").write_text("new")
+    names = {path.name for path in tmp_path.rglob("*")}
+    assert names == {"d", "new", ".unfinished-by-others", "notes"}
+
+
+def test_what_another_process_is_writing_is_left_alone(tmp_path):
+    """One writes a new folder in tmp_path, the other another."""
+    with folders.whole(tmp_path / "a", 0) as mine, folders.whole(tmp_path / "b", 0) as theirs:
+        assert mine.is_dir()
+        assert theirs.is_dir()
+        with pytest.raises(BadInput, match=r"expected an empty folder, found '\.unfinished-"):
+            folders.refuse_mixing(tmp_path)
 
 
 def container(folder, most, taken):

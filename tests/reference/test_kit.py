@@ -441,6 +441,16 @@ def test_the_kit_is_not_mixed_with_somebodys_files(tmp_path, capsys, name):
     assert contents(tmp_path) == {name: b'{"format": "something else"}'}
 
 
+@pytest.mark.parametrize("index", [
+    b'{"about": "not a minigpt conformance kit"}', b'["minigpt conformance kit 1"]', 
+    b"minigpt conformance kit 1",
+])  # fmt: skip
+def test_an_index_is_a_kits_by_its_format(tmp_path, capsys, index):
+    (tmp_path / "index.json").write_bytes(index)
+    assert "expected an empty folder, found 'index.json' in it" in refused(capsys, tmp_path)
+    assert contents(tmp_path) == {"index.json": index}
+
+
 def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 

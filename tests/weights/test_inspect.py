@@ -260,7 +260,7 @@ BAD = {
     "a tokenizer too large": (
         with_tokenizer(301), "at most 300 ids, as the model has, found 301: wrong vocabulary",
     ),
-    "debug state cut": (cut(content(debug_state), 2), "of another vocabulary, or cut off"),
+    "debug state cut": (cut(content(debug_state), 2), "a debug state of llm.c: B="),
     "debug state of nothing": (content(header(20240327, 2, 0, 64)), "B=0, T=64"),
     "debug state not finite": (
         content(lambda: debug_state(value=np.nan)), "gradients: 404,240 of 404,240 numbers are not finite",

@@ -40,7 +40,8 @@ def report_debug_state(file, header):
     sizes = {n_params(config, padded(V)): name for name, config in PRESETS.items()}
     n_grads, rest = divmod(file.size - before, F4.itemsize)
     if n_grads < 1 or rest:
-        expected = f"B={B}, T={T}, {before:,} bytes and more with GPT-2's vocabulary, then gradients"
+        layout = f"B={B}, T={T}, {before:,} bytes and more with GPT-2's vocabulary, then gradients"
+        expected = f"a debug state of llm.c: {layout}"
         refuse(file.path, expected, f"{file.size:,}", "it is of another vocabulary, or cut off")
     yield f"B={B}, T={T}, gradients of {sizes.get(n_grads, 'a model of no published size')}"
     yield from table(end_to_end(file, parts | {"gradients": (F4, (n_grads,))}))
