@@ -36,13 +36,14 @@ def leftovers(out):
     return list(Path(out).glob(".step_*.tmp"))
 
 
-def prune(out, keep, keep_every):
-    """Delete all checkpoints but the newest `keep`, and those of every keep_every-th step; 0 is none.
+def prune(out, keep, keep_every, written):
+    """Delete all checkpoints but the newest `keep`, those of every keep_every-th step (0: none), and `written`.
 
     Each goes by way of a temporary name that the disk knows before the first file is gone: a kill, or a power
     cut, leaves no half of one.
     """
-    old = [p for p in checkpoints(out)[:-keep] if not keep_every or step_of(p) % keep_every]
+    spare = [path for path in checkpoints(out)[:-keep] if path != written]
+    old = [path for path in spare if not keep_every or step_of(path) % keep_every]
     for path in old:
         path.rename(temporary_of(path))
     if old:

@@ -79,7 +79,21 @@ def test_a_run_that_goes_back_sets_its_later_checkpoints_aside(tmp_path):
     assert [path.name for path in checkpoints(tmp_path)] == ["step_00000001", "step_00000002"]
     assert (tmp_path / "step_00000003.replaced").is_dir()
     assert len(said) == 1
-    leave_later(tmp_path / "other", tmp_path / "step_00000001", 1, said.append)  # of another run
     leave_later(tmp_path, None, 0, said.append)
     assert len(said) == 1
     assert len(checkpoints(tmp_path)) == 2
+
+
+def test_a_run_that_comes_from_elsewhere_sets_aside_what_another_run_has_later(tmp_path):
+    there, here = tmp_path / "there", tmp_path / "here"
+    there.mkdir()
+    here.mkdir()
+    source = save(there, 2)
+    for step in (1, 2, 3, 4):
+        save(here, step, keep=9)
+    said = []
+    leave_later(here, source, 2, said.append)
+    assert [path.name for path in checkpoints(here)] == ["step_00000001"]
+    assert len(said) == 3
+    assert save(here, 3, keep=1).is_dir()
+    assert (here / "step_00000003.replaced").is_dir()

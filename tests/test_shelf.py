@@ -75,3 +75,9 @@ def test_names_of_what_is_set_aside_count_on(tmp_path):
         (tmp_path / "step_00000001").mkdir()
         names.append(set_aside(tmp_path / "step_00000001", "damaged").name)
     assert names == ["step_00000001.damaged", "step_00000001.damaged.2", "step_00000001.damaged.3"]
+
+
+def test_a_file_that_nobody_promised_is_no_damage(tmp_path):
+    save(tmp_path, 1)
+    (save(tmp_path, 2) / ".DS_Store").write_bytes(b"of a file manager")
+    assert is_state_at(newest_sound(tmp_path, pytest.fail), 2)
