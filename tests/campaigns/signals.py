@@ -10,7 +10,7 @@ from pathlib import Path
 from unittest import mock
 
 import minigpt.evaluate
-from minigpt import checkpoint, run, trainer
+from minigpt import checkpoint, run, trainer, training
 from minigpt.errors import CheckpointError
 from minigpt.promises import checked_record
 from minigpt.shelf import checkpoints, path_of
@@ -21,12 +21,12 @@ STEPS = 12
 PLAN = {"steps": STEPS, "checkpoint_every": 4, "eval_every": 3, "sample_every": 4, "sample_tokens": 4}
 # where a signal comes: (the object, the name of the function, in which call of it)
 PLACES = {
-    "reading the data": (run, "read_corpus", 1),
+    "reading the data": (training, "read_corpus", 1),
     "the first step": (trainer, "train_step", 1),
     "a step": (trainer, "train_step", 7),
     "the last step": (trainer, "train_step", STEPS),
     "a validation": (minigpt.evaluate, "nats_of_rows", 2),
-    "a sample": (run, "continuation", 2),
+    "a sample": (training, "continuation", 2),
     "copying for a save": (checkpoint, "snapshot", 1),
     "writing a checkpoint": (checkpoint, "written", 1),
     "writing the last checkpoint": (checkpoint, "written", 3),
