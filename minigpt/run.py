@@ -103,6 +103,7 @@ def loop(training, stop):
             training.sample()
         if due(step, recipe.eval_every) and not last:
             training.validate()
-        if due(step, recipe.checkpoint_every) or last:
+        sound = not training.trainer.state.guard.not_finite  # else it would go on from where it is lost
+        if (due(step, recipe.checkpoint_every) and sound) or last:
             training.save()
     return stopped

@@ -1,12 +1,13 @@
 """A run's checkpoints side by side in its folder: which there are, which are sound, which are kept."""
 
+import contextlib
 import os
 import re
 from pathlib import Path
 
 from minigpt.disk import flush, remove_folder
 from minigpt.errors import CheckpointError
-from minigpt.promises import AnotherVersion, checked_record
+from minigpt.promises import STATE, AnotherVersion, checked_record, read_record
 
 NAME = re.compile(r"step_(\d{8,})")
 
@@ -86,6 +87,15 @@ def newest_sound(out, warn):
             + "; ".join(str(error) for _, error in damaged)
             + "; mend one, or begin anew with --resume never or another --out"
         )
+    return None
+
+
+def last_sound(out):
+    """The newest checkpoint that no rejected step precedes: from a later one a run would be where it is lost."""
+    for path in reversed(checkpoints(out)):
+        with contextlib.suppress(CheckpointError):
+            if not read_record(path / STATE)["guard"].get("not_finite"):
+                return path
     return None
 
 

@@ -24,7 +24,7 @@ from minigpt.recipe import dealt, masters, model_config, optimizer_config, setti
 from minigpt.resume import resumed_state
 from minigpt.sample import continuation
 from minigpt.saver import Saver
-from minigpt.shelf import checkpoints
+from minigpt.shelf import checkpoints, last_sound
 from minigpt.stop import RESUMABLE
 from minigpt.tokenizer import Tokenizer
 from minigpt.train import new_state
@@ -156,10 +156,14 @@ class Run:
             kept = f"minigpt replay {folder} says where the last one's numbers were lost"
         except (MinigptError, OSError) as reason:
             kept = f"the last one could not be kept for minigpt replay: {reason}"
-        return (
-            f"{guard.PATIENCE} steps in a row were rejected, nothing was saved since the last checkpoint; "
-            f"{kept}; start anew with --resume never and a lower --lr"
-        )
+        self.saver.wait()
+        anew = "start anew with --resume never and a lower --lr"
+        if last := last_sound(recipe.out):
+            saved = f"nothing was saved since {last}"
+            anew = f"go on from there with --resume {last} --allow-changes lr and a lower --lr, or {anew}"
+        else:
+            saved = "no checkpoint was saved before"
+        return f"{guard.PATIENCE} steps in a row were rejected, {saved}; {kept}; {anew}"
 
     def validate(self, whole=False, progress=lambda rows: None):
         """Score the held-out text, or windows spread over it, and report."""

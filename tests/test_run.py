@@ -240,12 +240,14 @@ def test_a_run_that_diverges_stops_with_exit_code_1_and_saves_nothing_more(data,
     assert code == 1
     kept = [int(path.name.removeprefix("step_")) for path in out.glob("step_*")]
     rejected = [int(step) for step in re.findall(r"step (\d+) rejected", printed)]
-    assert max(kept) < rejected[-1]
-    assert "minigpt: 3 steps in a row were rejected" in err
+    assert max(kept) < rejected[0]
+    last = out / f"step_{max(kept):08d}"
+    assert f"minigpt: 3 steps in a row were rejected, nothing was saved since {last}; " in err
+    assert f"go on from there with --resume {last} --allow-changes lr and a lower --lr, or start anew" in err
     assert printed.count("rejected, no weight has changed") == 3
     again = finished(train(data, out, *bad, "--tokens-per-step", "32"))
     assert again[0] == 1
-    assert again[1].count("rejected, no weight has changed") == 1  # the other two are in the checkpoint
+    assert again[1].count("rejected, no weight has changed") == 3
     folder = out / f"rejected_{int(rejected[-1]):08d}"
     assert f"minigpt replay {folder} says where" in err
     code, printed, _ = finished(minigpt("replay", folder))

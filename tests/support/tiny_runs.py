@@ -13,7 +13,7 @@ from unittest import mock
 import numpy as np
 
 import minigpt
-from minigpt import checkpoint, run
+from minigpt import checkpoint, run, training
 from minigpt.promises import checked_record
 from minigpt.recipe import Recipe
 from minigpt.shelf import path_of
@@ -72,7 +72,7 @@ def recipe(out, **changes):
 
 def go(recipe, terminal=None):
     """The exit code of a run in this process; how fast a machine is in matrix products is not measured."""
-    with mock.patch.object(run, "peak_of", return_value=(1e9, "1 thread")):
+    with mock.patch.object(training, "peak_of", return_value=(1e9, "1 thread")):
         return run.run(recipe, terminal or io.StringIO())
 
 
