@@ -58,7 +58,10 @@ def run_rank(recipe, log, world, stop):
 def begin(recipe, log, held):
     """Take the folder, and say which checkpoint is the source, if any."""
     out = Path(recipe.out)
-    out.mkdir(parents=True, exist_ok=True)  # a place that cannot be written to is found out now
+    try:
+        out.mkdir(parents=True, exist_ok=True)  # a place that cannot be written to is found out now
+    except OSError as reason:
+        raise ConfigError(f"out: {out} cannot be a run's folder: {reason.strerror}; give another") from None
     hold(out, held)
     source = source_of(recipe, log.warn)
     return source and str(source)

@@ -400,3 +400,24 @@ def test_batches_are_the_same_with_and_without_prefetch(shards, tmp_path, monkey
         monkeypatch.setattr(training, "Prefetch", prefetch)
         assert run.run(dataclasses.replace(recipe, out=str(tmp_path / name)), io.StringIO()) == 0
     assert same_course(tmp_path / "ahead", tmp_path / "spot")
+
+
+@pytest.mark.parametrize("numbers", [(signal.SIGTERM, signal.SIGINT), (signal.SIGHUP, signal.SIGTERM)])
+def test_two_signals_at_the_same_moment_end_it_without_a_traceback(numbers):
+    """Both are there before Python looks: they are held back, and let go together."""
+    program = (
+        "import os, signal; from minigpt.stop import StopSignal\n"
+        f"with StopSignal(): signal.pthread_sigmask(signal.SIG_BLOCK, {[*map(int, numbers)]})\n"
+        .replace(": signal", ":\n signal")
+        + "".join(f" os.kill(os.getpid(), {int(number)})\n" for number in numbers)
+        + f" signal.pthread_sigmask(signal.SIG_UNBLOCK, {[*map(int, numbers)]})\n"
+        " print('went on')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (-max(numbers), "", "")
+
+
+def test_a_file_in_the_place_of_the_folder_is_one_line(data, tmp_path):
+    (tmp_path / "file").write_text("")
+    said = f"minigpt: out: {tmp_path / 'file'} cannot be a run's folder: File exists; give another\n"
+    assert finished(train(data, tmp_path / "file")) == (2, "", said)
