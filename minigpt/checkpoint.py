@@ -48,8 +48,8 @@ def snapshot(config, state, settings, tokenizer, about=None):
     """A copy of a training state.
 
     settings: a dict of what a resumed run must have in common with this one. about: what else is worth
-    knowing of the run. tokenizer: one, or its files as files_of gives them. Raises CheckpointError where there
-    is no memory for a copy.
+    knowing of the run. tokenizer: one, or its files as files_of gives them. Raises CheckpointError where
+    there is no memory for a copy.
     """
     files = dict(tokenizer) if isinstance(tokenizer, dict) else files_of(tokenizer)
     try:

@@ -17,7 +17,7 @@ class AnotherVersion(CheckpointError):
 
 
 def checked_record(path, names=None):
-    """What state.json says, after checking the files of these names, or that all it promises are there and sound.
+    """What state.json says, after checking the files of these names, or all, against its promises.
 
     What else lies in the folder, of a file manager or a person, is nobody's damage.
 

@@ -66,7 +66,7 @@ def advice(refused):
 
 
 def leave_later(out, source, step, warn):
-    """Set aside what a run would meet that goes on from `step`: of its own, or, from elsewhere, of another's."""
+    """Set aside what a run that goes on from `step` would meet later, of its own or of another run."""
     if not source:
         return
     first = step + (source.resolve().parent == out.resolve())  # its own of that step is where it goes on from

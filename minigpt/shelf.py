@@ -38,7 +38,7 @@ def leftovers(out):
 
 
 def prune(out, keep, keep_every, written):
-    """Delete all checkpoints but the newest `keep`, those of every keep_every-th step (0: none), and `written`.
+    """Delete all checkpoints but the newest `keep`, every keep_every-th step's (0: none), and `written`.
 
     Each goes by way of a temporary name that the disk knows before the first file is gone: a kill, or a power
     cut, leaves no half of one.
@@ -91,7 +91,7 @@ def newest_sound(out, warn):
 
 
 def last_sound(out):
-    """The newest checkpoint that no rejected step precedes: from a later one a run would be where it is lost."""
+    """The newest checkpoint that no rejected step precedes: from a later one a run would go on lost."""
     for path in reversed(checkpoints(out)):
         with contextlib.suppress(CheckpointError):
             if not read_record(path / STATE)["guard"].get("not_finite"):

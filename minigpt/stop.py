@@ -52,7 +52,7 @@ class StopSignal:
             signal.signal(other, signal.SIG_DFL)
         with contextlib.suppress(BlockingIOError):
             if others := set(os.read(self._came, 4096)) & set(NUMBERS) - {number}:
-                os.kill(os.getpid(), min(others))  # came before Python saw the first, and would only be told of
+                os.kill(os.getpid(), min(others))  # here before Python saw the first
         signal.pthread_sigmask(signal.SIG_UNBLOCK, NUMBERS)
         if not self.patient:
             raise Stopped

@@ -18,7 +18,8 @@ from minigpt.log import clock
 from minigpt.model import init_params
 from minigpt.model_files import Model
 from minigpt.prefetch import Prefetch
-from minigpt.provenance import provenance
+from minigpt.promises import STATE, read_record
+from minigpt.provenance import differences, provenance
 from minigpt.ranks.equal import agreed, check_weights
 from minigpt.recipe import dealt, masters, model_config, optimizer_config, settings
 from minigpt.resume import resumed_state
@@ -72,7 +73,7 @@ class Run:
         self.waited = self.stepped = 0.0  # seconds: for batches, and in steps as a whole
         self.saver = Saver(self.write, log.warn)
         self.tokenizer_files = checkpoint.files_of(self.corpus.tokenizer)
-        self.about = provenance(recipe, self.trainer.ops)
+        self.about = provenance(recipe, self.trainer.ops, world.size)
 
     def first_state(self):
         """Where the run begins, or goes on."""
@@ -108,6 +109,8 @@ class Run:
             self.log.say(f"ranks: {self.world.size}, {how}; the machine's figures are rank 0's, times all")
         if state.step:
             self.log.say(f"resumed: {self.source} at step {state.step}")
+            if other := differences(read_record(self.source / STATE), self.about):
+                self.log.say(f"resumed otherwise than saved ({other}): equal to rounding, not to the bit")
 
     def batches(self, step):
         """This rank's parts of a step's global batch."""

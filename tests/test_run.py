@@ -405,14 +405,16 @@ def test_batches_are_the_same_with_and_without_prefetch(shards, tmp_path, monkey
 @pytest.mark.parametrize("numbers", [(signal.SIGTERM, signal.SIGINT), (signal.SIGHUP, signal.SIGTERM)])
 def test_two_signals_at_the_same_moment_end_it_without_a_traceback(numbers):
     """Both are there before Python looks: they are held back, and let go together."""
-    program = (
-        "import os, signal; from minigpt.stop import StopSignal\n"
-        f"with StopSignal(): signal.pthread_sigmask(signal.SIG_BLOCK, {[*map(int, numbers)]})\n"
-        .replace(": signal", ":\n signal")
-        + "".join(f" os.kill(os.getpid(), {int(number)})\n" for number in numbers)
-        + f" signal.pthread_sigmask(signal.SIG_UNBLOCK, {[*map(int, numbers)]})\n"
-        " print('went on')\n"
-    )
+    program = f"""if True:
+        import os, signal
+        from minigpt.stop import StopSignal
+        with StopSignal():
+            signal.pthread_sigmask(signal.SIG_BLOCK, {[*map(int, numbers)]})
+            for number in {[*map(int, numbers)]}:
+                os.kill(os.getpid(), number)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {[*map(int, numbers)]})
+            print("went on")
+    """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (-max(numbers), "", "")
 

@@ -128,8 +128,8 @@ def cut(folder, stride=1, keep=KEEP, what=""):
         for found in disk.chances():
             image = laid_out(found, folder / str(len(verdicts)))
             verdicts.append(verdict(image, allowed))
-    return tally(f"power cut after every call of a save{what}, un-fsynced bytes and names lost, torn or there",
-                 len(verdicts), **count(verdicts))  # fmt: skip
+    goal = f"power cut after every call of a save{what}, un-fsynced bytes and names lost, torn or there"
+    return tally(goal, len(verdicts), **count(verdicts))
 
 
 def cut_alone(folder, stride=1):

@@ -51,7 +51,7 @@ def flipped(folder, stride=1):
 
 
 def cut_off(folder, stride=1):
-    """Every length that is too short, a byte too many, no file; a file that was never promised is no damage."""
+    """Every length that is too short, a byte too many, no file; a file too many is none."""
     path, trials, missed = checkpoint_in(folder), 0, 0
     for file in sorted(path.iterdir()):
         content = file.read_bytes()
