@@ -48,11 +48,18 @@ def snapshot(config, state, settings, tokenizer, about=None):
     """A copy of a training state.
 
     settings: a dict of what a resumed run must have in common with this one. about: what else is worth
-    knowing of the run. tokenizer: one, or its files as files_of gives them.
+    knowing of the run. tokenizer: one, or its files as files_of gives them. Raises CheckpointError where
+    there is no memory for a copy.
     """
     files = dict(tokenizer) if isinstance(tokenizer, dict) else files_of(tokenizer)
-    params = state.params.like(copied(state.params.buffer))
-    moments = {m: params.like(copied(getattr(state, m))) for m in MOMENTS}
+    try:
+        params = state.params.like(copied(state.params.buffer))
+        moments = {m: params.like(copied(getattr(state, m))) for m in MOMENTS}
+    except MemoryError:
+        needed = (1 + len(MOMENTS)) * state.params.buffer.nbytes
+        raise CheckpointError(
+            f"step {state.step}: not saved: a copy of weights and moments needs {needed:,} bytes of memory"
+        ) from None
     tensors = {f"{m}.{name}": array for m in MOMENTS for name, array in moments[m].items()}
     files |= {
         CONFIG: [as_json(hub_config(config))],
@@ -102,11 +109,12 @@ def write(out, taken, keep=3, keep_every=0):
             flush(final.parent)
     except BaseException as error:
         remove_folder(folder)
-        if not isinstance(error, OSError):
+        if not isinstance(error, (OSError, MemoryError)):
             raise
-        raise CheckpointError(f"{final}: cannot be written: {error.strerror}{room(final, taken)}") from None
+        why = getattr(error, "strerror", None) or "no memory is left"
+        raise CheckpointError(f"{final}: cannot be written: {why}{room(final, taken)}") from None
     with contextlib.suppress(OSError):  # the new one is there: what is too much goes the next time
-        prune(final.parent, keep, keep_every)
+        prune(final.parent, keep, keep_every, final)
     return final
 
 

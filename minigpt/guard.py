@@ -49,7 +49,7 @@ class Verdict(NamedTuple):
 
     def __str__(self):
         if self.accepted:
-            return f"accepted: {self.reason}; {PATIENCE} in a row are a new level, the guard begins anew"
+            return f"accepted: {self.reason}; after {PATIENCE} in a row a new level, the guard begins anew"
         return f"rejected, no weight has changed: {self.reason}"
 
 

@@ -3,12 +3,13 @@
 import contextlib
 import errno
 import json
+import math
 import os
 import sys
 from pathlib import Path
 
 from minigpt.disk import write_all
-from minigpt.screen import tell
+from minigpt.screen import open_screen, tell
 
 GONE = (errno.EPIPE, errno.EIO)  # writing to a pipe that nobody reads, to a terminal that was closed
 LONGEST = 2**20  # bytes of a line, at most
@@ -22,6 +23,8 @@ class Log:
     """
 
     def __init__(self, out, terminal=None, on_gone=lambda: None):
+        if terminal is None and sys.stdout:
+            open_screen()
         self.out, self.terminal, self.on_gone = Path(out), terminal or sys.stdout, on_gone
         self.gone = False  # whether nobody reads the terminal any more
         self._failed, self._mended = set(), set()  # what could not be written; what ends with a whole line
@@ -30,6 +33,8 @@ class Log:
         """A line for the person at the terminal."""
         try:
             print(text, file=self.terminal, flush=True)
+        except UnicodeEncodeError as error:  # a terminal that was handed in, in which é has no letter
+            self.say(text.encode(error.encoding, "backslashreplace").decode(error.encoding))
         except (OSError, ValueError) as error:
             if getattr(error, "errno", errno.EPIPE) in GONE:
                 self._leave_terminal()
@@ -70,7 +75,7 @@ class Log:
         self._append("samples.txt", f"step {step}: {text!r}")
 
     def _metrics(self, numbers):
-        self._append("metrics.jsonl", json.dumps(numbers))
+        self._append("metrics.jsonl", json.dumps({name: in_json(n) for name, n in numbers.items()}))
 
     def _append(self, name, line):
         if name not in self._mended:
@@ -105,6 +110,11 @@ class Nobody(Log):
 
     def _append(self, name, line):
         pass
+
+
+def in_json(number):
+    """A number as JSON has it; it has none for nan and inf, which become strings."""
+    return number if math.isfinite(number) else repr(float(number))
 
 
 def append(path, content):

@@ -17,7 +17,9 @@ class AnotherVersion(CheckpointError):
 
 
 def checked_record(path, names=None):
-    """What state.json says, after checking the files of these names, or that all are there, sound and alone.
+    """What state.json says, after checking the files of these names, or all, against its promises.
+
+    What else lies in the folder, of a file manager or a person, is nobody's damage.
 
     Raises CheckpointError with the file, what was expected and what was found.
     """
@@ -26,11 +28,6 @@ def checked_record(path, names=None):
         expected = record["files"][name]
         if (found := described(path / name)) != expected:
             raise CheckpointError(f"{path / name} is damaged: expected {expected}, found {found}")
-    if not names and (more := {file.name for file in path.iterdir()} - record["files"].keys() - {STATE}):
-        raise CheckpointError(
-            f"{path / min(more)} is damaged: expected no such file, as {STATE} has it, found one; "
-            "a checkpoint is what was saved and nothing else: move it elsewhere"
-        )
     return record
 
 

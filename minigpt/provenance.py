@@ -10,13 +10,32 @@ from threadpoolctl import threadpool_info
 BLAS = ("internal_api", "version", "threading_layer", "architecture", "num_threads")
 
 
-def provenance(recipe, ops):
+def provenance(recipe, ops, ranks=1):
     """The whole recipe, what it ran on, and the versions of all that computed."""
     pools = [{key: pool[key] for key in BLAS if key in pool} for pool in threadpool_info()]
     versions = {"python": platform.python_version(), "numpy": np.__version__, "thread_pools": pools}
     versions["minigpt"] = version("minigpt")
     table = {"name": ops.name, "device": recipe.device, "threads": ops.threads}
+    table |= {"ranks": ranks, "zero": recipe.zero}
     return {"recipe": dataclasses.asdict(recipe), "ops": table, "versions": versions}
+
+
+def differences(there, here):
+    """What rounds differently here than where a state.json was saved, in words; "" if nothing does."""
+    one, other = computed(there), computed(here)
+    names = [name for name in other if name in one and one[name] != other[name]]
+    return "; ".join(f"{name}: {one[name]} there, {other[name]} here" for name in names)
+
+
+def computed(about):
+    """name -> value, of all that decides in what order a sum is added up."""
+    table, versions = about.get("ops"), about.get("versions")
+    found = dict(table) if isinstance(table, dict) else {}
+    if isinstance(versions, dict):
+        found["numpy"] = versions.get("numpy")
+        pools = [pool for pool in versions.get("thread_pools") or [] if pool.get("internal_api") != "openmp"]
+        found["BLAS"] = sorted(" ".join(str(pool.get(key)) for key in BLAS[:2] + BLAS[3:4]) for pool in pools)
+    return found
 
 
 def version(package):

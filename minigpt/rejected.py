@@ -10,8 +10,9 @@ import numpy as np
 
 from minigpt.arrays import Flat, on_host
 from minigpt.config import GPTConfig, OptimizerConfig
-from minigpt.disk import as_path, describe, flush, read_json, write_json
+from minigpt.disk import as_path, describe, flush, read_json
 from minigpt.errors import CheckpointError, MinigptError
+from minigpt.seal import SEAL, seal_of, sealed
 from minigpt.weights import load_weights, read_tensors, save_weights, write_tensors
 
 MANIFEST, BATCHES, MOMENTS = "rejected.json", "batches.safetensors", "optimizer.safetensors"
@@ -55,7 +56,7 @@ def keep(out, trainer, batches, how, reason, state=None):
         record = {"step": state.step, "updates": state.updates, "parts": len(batches), "reason": reason}
         record |= {"how": how, "optimizer": vars(trainer.optimizer)}
         record["files"] = {path.name: describe(path) for path in sorted(folder.iterdir())}
-        write_json(folder / MANIFEST, record)
+        (folder / MANIFEST).write_bytes(sealed(record))
         for path in [*folder.iterdir(), folder]:
             flush(path)
         shutil.rmtree(final, ignore_errors=True)  # the same step of an earlier try
@@ -72,6 +73,11 @@ def load(path):
     if not (path / MANIFEST).is_file():
         raise CheckpointError(f"{path}: expected a folder with {MANIFEST}, as a run leaves it: found none")
     record = read_json(path / MANIFEST)
+    seal = record.pop(SEAL, None)
+    if (path / MANIFEST).read_bytes() != sealed(record):
+        raise CheckpointError(
+            f"{path / MANIFEST} is damaged: expected SHA-256 {seal_of(record)} of itself, found {seal!r:.80}"
+        )
     check(path, record)
     try:
         optimizer = OptimizerConfig(**record["optimizer"])

@@ -25,7 +25,7 @@ def replay(command):
     limit = float(ml_dtypes.finfo(dtype).max)
     trace = traced(rejected.config, rejected.params, rejected.batches, limit)
     again = once_more(rejected)
-    cause = trace.parameter or trace.beyond or trace.lost
+    cause = trace.first
     if command.json:
         print(json.dumps(as_json(rejected, dtype, limit, trace, cause, again), indent=2))
     else:

@@ -66,11 +66,13 @@ def advice(refused):
 
 
 def leave_later(out, source, step, warn):
-    """Set aside what a run that goes back to an earlier checkpoint of its own would meet again."""
-    if source and source.resolve().parent == out.resolve():
-        for path in checkpoints(out):
-            if step_of(path) > step:
-                warn(f"{path}: is later than {source}: kept as {set_aside(path, 'replaced')}")
+    """Set aside what a run that goes on from `step` would meet later, of its own or of another run."""
+    if not source:
+        return
+    first = step + (source.resolve().parent == out.resolve())  # its own of that step is where it goes on from
+    for path in checkpoints(out):
+        if step_of(path) >= first:
+            warn(f"{path}: is not earlier than {source}: kept as {set_aside(path, 'replaced')}")
 
 
 def move_aside(out):

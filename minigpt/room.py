@@ -79,21 +79,30 @@ def step_bytes(config, batch_size, context, size, reference):
     }
 
 
+def save_bytes(config, size, step):
+    """What the copy at a save needs beyond what a step, which has gone by then, held: 0 if that is more."""
+    passing = step["activations"] + step["logits"]
+    return max(0, 3 * params_bytes(config, size) - passing)
+
+
 def check_params(config, size):
     """A ConfigError if a model's parameters alone do not fit."""
     check(f"a model of {params_bytes(config, 1):,} parameters", params_bytes(config, size), "", SMALLER)
 
 
 def check_step(config, batch_size, context, size, reference):
-    """A ConfigError if a training step cannot fit."""
+    """A ConfigError if a training step, or the copy that a save takes after it, cannot fit."""
     parts = step_bytes(config, batch_size, context, size, reference)
+    parts["the copy at a save"] = save_bytes(config, size, parts)
     available, needed = available_bytes(), sum(parts.values())
     if needed <= available:
         return
     always = parts["weights, gradients and moments"]
     fits = int(max(0, available - always) // ((needed - always) / batch_size))
     advice = f"a batch-size of at most {fits}" if fits else SHORTER if always < available else SMALLER
-    shares = ": " + ", ".join(f"{name} {gigabytes(n)}" for name, n in parts.items())
+    if parts["the copy at a save"]:
+        advice = SMALLER
+    shares = ": " + ", ".join(f"{name} {gigabytes(n)}" for name, n in parts.items() if n)
     check(f"a step of {batch_size} x {context} tokens", needed, shares, advice, available)
 
 

@@ -58,7 +58,10 @@ def run_rank(recipe, log, world, stop):
 def begin(recipe, log, held):
     """Take the folder, and say which checkpoint is the source, if any."""
     out = Path(recipe.out)
-    out.mkdir(parents=True, exist_ok=True)  # a place that cannot be written to is found out now
+    try:
+        out.mkdir(parents=True, exist_ok=True)  # a place that cannot be written to is found out now
+    except OSError as reason:
+        raise ConfigError(f"out: {out} cannot be a run's folder: {reason.strerror}; give another") from None
     hold(out, held)
     source = source_of(recipe, log.warn)
     return source and str(source)
@@ -103,6 +106,7 @@ def loop(training, stop):
             training.sample()
         if due(step, recipe.eval_every) and not last:
             training.validate()
-        if due(step, recipe.checkpoint_every) or last:
+        sound = not training.trainer.state.guard.not_finite  # else it would go on from where it is lost
+        if (due(step, recipe.checkpoint_every) and sound) or last:
             training.save()
     return stopped

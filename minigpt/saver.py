@@ -9,8 +9,8 @@ from minigpt.errors import CheckpointError
 class Saver:
     """with Saver(write, warn) as saver: saver.save(step, take); at the end, it waits.
 
-    take() returns a snapshot of now; write(snapshot), on a thread, its path, or raises CheckpointError, which
-    is warned of, warn(line): the run goes on. Whatever else write raises comes out here.
+    take() returns a snapshot of now; write(snapshot), on a thread, its path. A CheckpointError of either is
+    warned of, warn(line): the run goes on. Whatever else they raise comes out here.
 
     One save at a time: another waits until it is done, so that two never meet in the folder, no more than one
     copy is in memory, and no checkpoint that was asked for is left out.
@@ -28,7 +28,10 @@ class Saver:
         start = time.perf_counter()
         self.wait()
         if step != self.saved:
-            self._under_way = self._begun(step, take())
+            try:
+                self._under_way = self._begun(step, take())
+            except CheckpointError as error:
+                self._failed(error)
         self.held_up += time.perf_counter() - start
 
     def _begun(self, step, snapshot):
@@ -47,8 +50,11 @@ class Saver:
         try:
             self.latest, self.saved, self.failure = job.result(), job.argument.step, None
         except CheckpointError as error:
-            self.failure = error
-            self.warn(f"{error}; the last checkpoint is {self.latest or 'none'}")
+            self._failed(error)
+
+    def _failed(self, error):
+        self.failure = error
+        self.warn(f"{error}; the last checkpoint is {self.latest or 'none'}")
 
     def __enter__(self):
         return self

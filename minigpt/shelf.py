@@ -1,12 +1,13 @@
 """A run's checkpoints side by side in its folder: which there are, which are sound, which are kept."""
 
+import contextlib
 import os
 import re
 from pathlib import Path
 
 from minigpt.disk import flush, remove_folder
 from minigpt.errors import CheckpointError
-from minigpt.promises import AnotherVersion, checked_record
+from minigpt.promises import STATE, AnotherVersion, checked_record, read_record
 
 NAME = re.compile(r"step_(\d{8,})")
 
@@ -36,13 +37,14 @@ def leftovers(out):
     return list(Path(out).glob(".step_*.tmp"))
 
 
-def prune(out, keep, keep_every):
-    """Delete all checkpoints but the newest `keep`, and those of every keep_every-th step; 0 is none.
+def prune(out, keep, keep_every, written):
+    """Delete all checkpoints but the newest `keep`, every keep_every-th step's (0: none), and `written`.
 
     Each goes by way of a temporary name that the disk knows before the first file is gone: a kill, or a power
     cut, leaves no half of one.
     """
-    old = [p for p in checkpoints(out)[:-keep] if not keep_every or step_of(p) % keep_every]
+    spare = [path for path in checkpoints(out)[:-keep] if path != written]
+    old = [path for path in spare if not keep_every or step_of(path) % keep_every]
     for path in old:
         path.rename(temporary_of(path))
     if old:
@@ -85,6 +87,15 @@ def newest_sound(out, warn):
             + "; ".join(str(error) for _, error in damaged)
             + "; mend one, or begin anew with --resume never or another --out"
         )
+    return None
+
+
+def last_sound(out):
+    """The newest checkpoint that no rejected step precedes: from a later one a run would go on lost."""
+    for path in reversed(checkpoints(out)):
+        with contextlib.suppress(CheckpointError):
+            if not read_record(path / STATE)["guard"].get("not_finite"):
+                return path
     return None
 
 

@@ -1,5 +1,7 @@
 """Ctrl-C and a scheduler's SIGTERM as a polite request: finish the step, save, leave."""
 
+import contextlib
+import os
 import signal
 
 INTERRUPTED = 130  # exit code: ended by Ctrl-C, as shells say it
@@ -24,6 +26,10 @@ class StopSignal:
         self.patient = patient
 
     def __enter__(self):
+        self._came, self._comes = os.pipe()  # each signal's number, as soon as it is there
+        os.set_blocking(self._came, False)
+        os.set_blocking(self._comes, False)
+        self._wakeup = signal.set_wakeup_fd(self._comes, warn_on_full_buffer=False)
         self._before = {number: signal.signal(number, self._receive) for number in NUMBERS}
         for number, handler in self._before.items():
             if handler is signal.SIG_IGN and number != signal.SIGINT:  # as nohup asks for
@@ -41,11 +47,19 @@ class StopSignal:
 
     def _receive(self, number, frame):
         self.ask()
+        signal.pthread_sigmask(signal.SIG_BLOCK, NUMBERS)
         for other in self._before:
             signal.signal(other, signal.SIG_DFL)
+        with contextlib.suppress(BlockingIOError):
+            if others := set(os.read(self._came, 4096)) & set(NUMBERS) - {number}:
+                os.kill(os.getpid(), min(others))  # here before Python saw the first
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, NUMBERS)
         if not self.patient:
             raise Stopped
 
     def __exit__(self, *exception):
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        signal.set_wakeup_fd(self._wakeup)
+        os.close(self._comes)
+        os.close(self._came)

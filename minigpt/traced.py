@@ -40,17 +40,20 @@ class Trace:
         self.part, self.stage, self.layer, self.name, self.batch = 0, "forward", None, "", (1, 1)
         self.largest, self.beyond, self.lost = {}, None, None
         self.parameter, self.names, self.checked = None, {}, set()
+        self.first = None  # of parameter, beyond and lost, in the order of the step
 
-    def __call__(self, largest, lost):
+    def __call__(self, largest, lost, beyond=None):
         """After every single operation; see watched.see."""
         if largest is not None and largest.value == largest.value:
             spot, key = self.spot(largest), (self.stage, self.name)
             if key not in self.largest or abs(largest.value) > abs(self.largest[key].found.value):
                 self.largest[key] = spot
-            if self.beyond is None and abs(largest.value) > self.limit:
-                self.beyond = spot
+        if self.beyond is None and beyond is not None:
+            self.beyond = self.spot(beyond)
+            self.first = self.first or self.beyond
         if lost is not None:
             self.lost = self.spot(lost)
+            self.first = self.first or self.lost
             raise Lost
 
     def spot(self, found):
@@ -86,6 +89,7 @@ class Trace:
                 self.parameter = Spot(
                     self.part, self.stage, name, self.layer, value, dict(zip("ij", place, strict=False))
                 )
+                self.first = self.first or self.parameter
 
     # the table ---------------------------------------------------------------------------------------------
 

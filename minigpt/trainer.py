@@ -106,7 +106,8 @@ class Trainer:
         """One optimizer step on several (tokens, targets), averaged; a Report, whatever its verdict."""
         self.world.at(self.state.step + 1)
         ready = batches if isinstance(batches, Uploaded) else self.upload(batches)
-        with self.ops.session(), self.explained(ready):
+        # what is not finite is for the guard to judge, in one line
+        with np.errstate(all="ignore"), self.ops.session(), self.explained(ready):
             self.state, report = train_step(
                 self.config, self.optimizer, self.ops, self.world, self.state, ready
             )

@@ -18,13 +18,14 @@ from minigpt.log import clock
 from minigpt.model import init_params
 from minigpt.model_files import Model
 from minigpt.prefetch import Prefetch
-from minigpt.provenance import provenance
+from minigpt.promises import STATE, read_record
+from minigpt.provenance import differences, provenance
 from minigpt.ranks.equal import agreed, check_weights
 from minigpt.recipe import dealt, masters, model_config, optimizer_config, settings
 from minigpt.resume import resumed_state
 from minigpt.sample import continuation
 from minigpt.saver import Saver
-from minigpt.shelf import checkpoints
+from minigpt.shelf import checkpoints, last_sound
 from minigpt.stop import RESUMABLE
 from minigpt.tokenizer import Tokenizer
 from minigpt.train import new_state
@@ -72,7 +73,7 @@ class Run:
         self.waited = self.stepped = 0.0  # seconds: for batches, and in steps as a whole
         self.saver = Saver(self.write, log.warn)
         self.tokenizer_files = checkpoint.files_of(self.corpus.tokenizer)
-        self.about = provenance(recipe, self.trainer.ops)
+        self.about = provenance(recipe, self.trainer.ops, world.size)
 
     def first_state(self):
         """Where the run begins, or goes on."""
@@ -108,6 +109,8 @@ class Run:
             self.log.say(f"ranks: {self.world.size}, {how}; the machine's figures are rank 0's, times all")
         if state.step:
             self.log.say(f"resumed: {self.source} at step {state.step}")
+            if other := differences(read_record(self.source / STATE), self.about):
+                self.log.say(f"resumed otherwise than saved ({other}): equal to rounding, not to the bit")
 
     def batches(self, step):
         """This rank's parts of a step's global batch."""
@@ -156,10 +159,14 @@ class Run:
             kept = f"minigpt replay {folder} says where the last one's numbers were lost"
         except (MinigptError, OSError) as reason:
             kept = f"the last one could not be kept for minigpt replay: {reason}"
-        return (
-            f"{guard.PATIENCE} steps in a row were rejected, nothing was saved since the last checkpoint; "
-            f"{kept}; start anew with --resume never and a lower --lr"
-        )
+        self.saver.wait()
+        anew = "start anew with --resume never and a lower --lr"
+        if last := last_sound(recipe.out):
+            saved = f"nothing was saved since {last}"
+            anew = f"go on from there with --resume {last} --allow-changes lr and a lower --lr, or {anew}"
+        else:
+            saved = "no checkpoint was saved before"
+        return f"{guard.PATIENCE} steps in a row were rejected, {saved}; {kept}; {anew}"
 
     def validate(self, whole=False, progress=lambda rows: None):
         """Score the held-out text, or windows spread over it, and report."""

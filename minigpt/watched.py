@@ -78,7 +78,8 @@ def watcher_of(values):
 
 
 def see(watcher, result, inputs):
-    """Tell the watcher a result's largest number, and the first not finite though what it is made of is.
+    """Tell the watcher a result's largest number, and the first not finite though what it is made of is,
+    and the first that is beyond the watcher's limit; first in the order of the index.
 
     inputs: of an operation on single numbers, which are each other's causes place by place; None where each
     result has many. -inf that is put in by a mask is nobody's loss, and neither is what follows from a loss.
@@ -88,10 +89,12 @@ def see(watcher, result, inputs):
         return
     bad = ~np.isfinite(result)
     size = np.where(bad, -1, np.abs(result))
+    over = size > getattr(watcher, "limit", math.inf)
+    beyond = found(result, int(over.argmax())) if over.any() else None
     largest = found(result, int(size.argmax())) if size.max() >= 0 else None
     for value in inputs or ():
         bad = bad & np.isfinite(value) if np.asarray(value).dtype.kind == "f" else bad
-    watcher(largest, found(result, int(bad.argmax())) if bad.any() else None)
+    watcher(largest, found(result, int(bad.argmax())) if bad.any() else None, beyond)
 
 
 def found(result, at):

@@ -116,6 +116,17 @@ def test_a_snapshot_does_not_change_with_the_state(tmp_path, tokenizer):
     assert found.second.any()
 
 
+def test_a_copy_that_finds_no_memory_says_how_much_it_needs(tokenizer, monkeypatch):
+    def no_memory(array):
+        raise MemoryError
+
+    monkeypatch.setattr(checkpoint, "copied", no_memory)
+    state = some_state()
+    needed = f"step 7: not saved: .* needs {3 * state.params.buffer.nbytes:,} bytes of memory"
+    with pytest.raises(minigpt.CheckpointError, match=needed):
+        checkpoint.snapshot(CONFIG, state, SETTINGS, tokenizer)
+
+
 def test_saving_a_step_again_leaves_a_sound_checkpoint_alone_and_a_damaged_one_aside(tmp_path, tokenizer):
     folder = checkpoint.save(tmp_path, CONFIG, some_state(), SETTINGS, tokenizer)
     before = folder.stat().st_ino
@@ -160,6 +171,13 @@ def test_the_newest_checkpoints_are_kept_and_every_so_many(tmp_path, tokenizer):
     steps = [3, 6, 7, 10]
     assert [checked_record(path)["step"] for path in checkpoints(tmp_path)] == steps
     assert len(list(tmp_path.iterdir())) == len(steps)
+
+
+def test_what_was_just_written_is_kept_whatever_else_is_there(tmp_path, tokenizer):
+    for step in (10, 11, 12, 2):
+        path = checkpoint.save(tmp_path, CONFIG, some_state(step), SETTINGS, tokenizer, keep=2)
+        assert checked_record(path)["step"] == step
+    assert [path.name[-2:] for path in checkpoints(tmp_path)] == ["02", "11", "12"]
 
 
 def test_any_flipped_bit_and_any_missing_file_is_found(tmp_path, tokenizer):

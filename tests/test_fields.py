@@ -163,6 +163,16 @@ def test_the_batch_size_that_is_named_fits_and_one_more_does_not(monkeypatch):
         room.check_step(config, fits + 1, 128, 4, False)
 
 
+def test_the_copy_at_a_save_must_fit_too(monkeypatch):
+    config = GPTConfig(n_layer=4, n_head=4, n_embd=64, n_ctx=128, n_vocab=300)
+    P = room.params_bytes(config, 4)
+    monkeypatch.setattr(room, "available_bytes", lambda: 7 * P - 1)
+    with pytest.raises(minigpt.ConfigError, match=r"the copy at a save .* use a smaller model"):
+        room.check_step(config, 1, 1, 4, False)
+    monkeypatch.setattr(room, "available_bytes", lambda: 7 * P)
+    room.check_step(config, 1, 1, 4, False)
+
+
 def test_parameters_that_cannot_fit_are_not_drawn():
     huge = GPTConfig(n_layer=10_000, n_head=1, n_embd=2**20)
     with pytest.raises(minigpt.ConfigError, match=r"a model of 131,\d{3},[\d,]+ parameters needs"):

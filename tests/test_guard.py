@@ -12,7 +12,8 @@ from minigpt import guard
 from minigpt.config import OptimizerConfig
 from minigpt.guard import FINE, NEW_LEVEL, NOT_FINITE, PATIENCE, REMEMBERED, SPIKE, Window, after, judge
 from minigpt.train import new_state
-from tests.support.models import TINY, random_params
+from minigpt.trainer import Trainer
+from tests.support.models import TINY, random_batch, random_params
 from tests.test_train import step_once, weights, with_bad_gradient
 
 FULL = Window(tuple(3 + 0.01 * (i % 7) for i in range(REMEMBERED)), (1.0, 1.1) * (REMEMBERED // 2))
@@ -164,3 +165,12 @@ def test_accepted_steps_are_remembered_and_a_bad_number_is_only_counted():
     assert state.guard == Window(tuple(r.loss for r in reports), tuple(r.norm for r in reports))
     bad, _ = step_once(state, with_bad_gradient(math.nan))
     assert bad.guard == state.guard._replace(not_finite=1)
+
+
+def test_a_rejected_step_is_the_verdict_s_one_line_and_no_warning(recwarn):
+    params = random_params(TINY, dtype="float32")
+    params["h.0.mlp.c_fc.weight"][:] = 1e30
+    for ops in ("reference", "fast"):
+        report = Trainer(TINY, params, ops=ops, threads=2).step_in_parts([random_batch(TINY, 2, 4)])
+        assert not report.verdict.accepted
+    assert not recwarn.list

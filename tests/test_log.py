@@ -2,7 +2,10 @@
 
 import errno
 import io
+import json
+import math
 import os
+from types import SimpleNamespace
 
 import pytest
 
@@ -75,6 +78,34 @@ def test_a_terminal_that_has_gone_is_told_of_once_and_files_go_on(tmp_path, erro
     assert told == [1]
     assert written.gone
     assert (tmp_path / "samples.txt").read_text() == "step 1: 'text'\nstep 2: 'text'\n"
+
+
+def test_a_terminal_that_has_no_letter_for_it_has_not_gone(tmp_path):
+    screen = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    written = Log(tmp_path, screen, pytest.fail)
+    written.sample(1, "caf\xe9")
+    assert not written.gone
+    assert screen.buffer.getvalue() == b"--- sample at step 1: 'caf\\xe9'\n"
+    assert (tmp_path / "samples.txt").read_text(encoding="utf-8") == "step 1: 'caf\xe9'\n"
+
+
+def test_standard_output_is_made_ready_for_any_text(tmp_path, monkeypatch):
+    screen = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr("sys.stdout", screen)
+    Log(tmp_path, None, pytest.fail).say("caf\xe9")
+    assert screen.errors == "backslashreplace"
+    assert screen.buffer.getvalue() == b"caf\\xe9\n"
+
+
+def test_what_is_not_finite_is_json_all_the_same(tmp_path):
+    report = SimpleNamespace(loss=math.nan, norm=math.inf, lr=0.1)
+    Log(tmp_path, io.StringIO()).step(1, 2, report, 1.0, 0.0, 32, 0.5, 1.0)
+
+    def no_json(word):
+        raise AssertionError(word)
+
+    numbers = json.loads((tmp_path / "metrics.jsonl").read_text(), parse_constant=no_json)
+    assert (numbers["loss"], numbers["norm"], numbers["lr"]) == ("nan", "inf", 0.1)
 
 
 def test_a_terminal_on_a_full_disk_has_not_gone(tmp_path, capsys):

@@ -10,6 +10,7 @@ import pytest
 from minigpt import CheckpointError, Trainer, kernels, rejected
 from minigpt.cli import main
 from minigpt.model import backward, forward
+from minigpt.seal import SEAL, sealed
 from minigpt.train import new_state
 from tests.support.models import TINY, random_batch, random_params
 
@@ -25,7 +26,8 @@ def kept(tmp_path, plant=lambda params: None, batches=((TOKENS, TARGETS),), dtyp
     plant(params)
     trainer = Trainer(TINY, params)
     trainer.state = trainer.state._replace(step=7, updates=5)
-    return rejected.keep(tmp_path, trainer, list(batches), HOW | {"dtype": dtype}, "loss is nan")
+    how = HOW | {"dtype": dtype}
+    return rejected.keep(tmp_path, trainer, trainer.state, list(batches), how, "loss is nan")
 
 
 def replayed(folder, *flags, code=0):
@@ -130,7 +132,7 @@ def test_a_leap_of_the_learning_rate_is_named_where_its_weights_meet(tmp_path):
     with np.errstate(all="ignore"):
         report = trainer.step_in_parts([(TOKENS, TARGETS)])
     assert not report.verdict.accepted
-    folder = rejected.keep(tmp_path, trainer, [(TOKENS, TARGETS)], HOW, report.verdict.reason)
+    folder = rejected.keep(tmp_path, trainer, trainer.state, [(TOKENS, TARGETS)], HOW, report.verdict.reason)
     cause = replayed(folder)["cause"]
     assert (cause["kind"], cause["name"]) == ("range", "h.0.ln_1")
     assert "variance" in cause["line"]
@@ -223,7 +225,7 @@ def test_a_rejected_step_comes_back_bit_for_bit(tmp_path):
     trainer = Trainer(TINY, random_params(TINY, dtype="float32"), lr=0.5, betas=(0.7, 0.8))
     trainer.step(TOKENS, TARGETS)
     batches = [(TOKENS, TARGETS), (TARGETS * 0, TARGETS)]
-    folder = rejected.keep(tmp_path, trainer, batches, HOW, "loss is inf")
+    folder = rejected.keep(tmp_path, trainer, trainer.state, batches, HOW, "loss is inf")
     found = rejected.load(folder)
     assert folder.name == "rejected_00000001"
     assert (found.config, found.optimizer, found.how) == (TINY, trainer.optimizer, HOW)
@@ -255,9 +257,16 @@ def test_any_damage_to_the_folder_is_named(tmp_path):
 def test_a_manifest_that_says_something_else_is_refused(tmp_path, change, capsys):
     folder = kept(tmp_path)
     path = folder / rejected.MANIFEST
-    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    record = json.loads(path.read_text()) | change
+    path.write_text(json.dumps(record))
     assert main(["replay", str(folder)]) == 2
-    assert capsys.readouterr().err.startswith(f"minigpt: {folder}")
+    assert "rejected.json is damaged: expected SHA-256" in capsys.readouterr().err
+    record.pop(SEAL)
+    path.write_bytes(sealed(record))
+    assert main(["replay", str(folder)]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"minigpt: {folder}")
+    assert "SHA-256" not in err
 
 
 def test_keeping_leaves_nothing_half_done_if_the_disk_is_full(tmp_path, monkeypatch):
@@ -277,3 +286,23 @@ def test_watching_is_the_same_mathematics(tmp_path):
     spots = {(s["pass"], s["name"]): s for s in replayed(kept(tmp_path, dtype="float64"), code=1)["largest"]}
     assert abs(float(spots["forward", "logits"]["value"])) == np.abs(logits).max()
     assert abs(float(spots["backward", "dwte.weight"]["value"])) == np.abs(grads["wte.weight"]).max()
+
+
+def test_of_many_numbers_beyond_the_range_the_first_is_named_not_the_largest(tmp_path):
+    def plant(params):
+        params["h.0.mlp.c_fc.weight"][:, (3, 9)] = 0
+        params["h.0.mlp.c_fc.bias"][[3, 9]] = 120, 150
+
+    cause = replayed(kept(tmp_path, plant), "--dtype", "float16")["cause"]
+    assert (cause["name"], cause["axes"]) == ("h.0.mlp.gelu", {"b": 0, "t": 0, "c": 3})
+
+
+def test_of_two_lost_the_first_in_the_order_of_the_step_is_named(tmp_path):
+    def plant(params):
+        params["h.0.mlp.c_fc.weight"][:, 9] = 0
+        params["h.0.mlp.c_fc.bias"][9] = 120
+        params["ln_f.bias"][7] = np.nan
+
+    cause = replayed(kept(tmp_path, plant), "--dtype", "float16")["cause"]
+    assert (cause["kind"], cause["name"]) == ("range", "h.0.mlp.gelu")
+    assert replayed(tmp_path / "rejected_00000007")["cause"]["name"] == "ln_f.bias"

@@ -1,14 +1,16 @@
 """Whether a checkpoint is of the run that is wanted, and what may differ."""
 
 import dataclasses
+import io
 
 import pytest
 
 from minigpt import checkpoint
 from minigpt.errors import ConfigError
+from minigpt.provenance import differences
 from minigpt.resume import leave_later, resumed_state
 from minigpt.shelf import checkpoints
-from tests.support.tiny_runs import CONFIG, recipe, save, state_at, tokenizer
+from tests.support.tiny_runs import CONFIG, go, recipe, save, state_at, tokenizer
 
 THERE = {"lr": 0.1, "warmup": 2, "seed": 3, "n_layer": 1, "tokenizer": "train"}
 
@@ -79,7 +81,40 @@ def test_a_run_that_goes_back_sets_its_later_checkpoints_aside(tmp_path):
     assert [path.name for path in checkpoints(tmp_path)] == ["step_00000001", "step_00000002"]
     assert (tmp_path / "step_00000003.replaced").is_dir()
     assert len(said) == 1
-    leave_later(tmp_path / "other", tmp_path / "step_00000001", 1, said.append)  # of another run
     leave_later(tmp_path, None, 0, said.append)
     assert len(said) == 1
     assert len(checkpoints(tmp_path)) == 2
+
+
+def test_a_run_that_comes_from_elsewhere_sets_aside_what_another_run_has_later(tmp_path):
+    there, here = tmp_path / "there", tmp_path / "here"
+    there.mkdir()
+    here.mkdir()
+    source = save(there, 2)
+    for step in (1, 2, 3, 4):
+        save(here, step, keep=9)
+    said = []
+    leave_later(here, source, 2, said.append)
+    assert [path.name for path in checkpoints(here)] == ["step_00000001"]
+    assert len(said) == 3
+    assert save(here, 3, keep=1).is_dir()
+    assert (here / "step_00000003.replaced").is_dir()
+
+
+def test_what_computes_otherwise_than_what_saved_is_said_in_one_line(tmp_path):
+    assert go(recipe(tmp_path, steps=2)) == 0
+    said = io.StringIO()
+    assert go(recipe(tmp_path, steps=3, allow_changes="steps"), said) == 0
+    assert "otherwise than saved" not in said.getvalue()
+    said = io.StringIO()
+    assert go(recipe(tmp_path, steps=4, allow_changes="steps", threads=2), said) == 0
+    line = "resumed otherwise than saved (threads: 1 there, 2 here): equal to rounding, not to the bit\n"
+    assert line in said.getvalue()
+
+
+def test_versions_and_ranks_are_compared_and_what_was_not_saved_is_not():
+    pools = [{"internal_api": "openblas", "version": "1"}, {"internal_api": "openmp", "num_threads": 2}]
+    here = {"ops": {"ranks": 2, "zero": 0}, "versions": {"numpy": "2.1", "thread_pools": pools}}
+    there = {"ops": {"ranks": 1}, "versions": {"numpy": "2.0", "thread_pools": pools[:1]}}
+    assert differences(there, here) == "ranks: 1 there, 2 here; numpy: 2.0 there, 2.1 here"
+    assert differences({}, here) == ""

@@ -240,12 +240,14 @@ def test_a_run_that_diverges_stops_with_exit_code_1_and_saves_nothing_more(data,
     assert code == 1
     kept = [int(path.name.removeprefix("step_")) for path in out.glob("step_*")]
     rejected = [int(step) for step in re.findall(r"step (\d+) rejected", printed)]
-    assert max(kept) < rejected[-1]
-    assert "minigpt: 3 steps in a row were rejected" in err
+    assert max(kept) < rejected[0]
+    last = out / f"step_{max(kept):08d}"
+    assert f"minigpt: 3 steps in a row were rejected, nothing was saved since {last}; " in err
+    assert f"go on from there with --resume {last} --allow-changes lr and a lower --lr, or start anew" in err
     assert printed.count("rejected, no weight has changed") == 3
     again = finished(train(data, out, *bad, "--tokens-per-step", "32"))
     assert again[0] == 1
-    assert again[1].count("rejected, no weight has changed") == 1  # the other two are in the checkpoint
+    assert again[1].count("rejected, no weight has changed") == 3
     folder = out / f"rejected_{int(rejected[-1]):08d}"
     assert f"minigpt replay {folder} says where" in err
     code, printed, _ = finished(minigpt("replay", folder))
@@ -398,3 +400,26 @@ def test_batches_are_the_same_with_and_without_prefetch(shards, tmp_path, monkey
         monkeypatch.setattr(training, "Prefetch", prefetch)
         assert run.run(dataclasses.replace(recipe, out=str(tmp_path / name)), io.StringIO()) == 0
     assert same_course(tmp_path / "ahead", tmp_path / "spot")
+
+
+@pytest.mark.parametrize("numbers", [(signal.SIGTERM, signal.SIGINT), (signal.SIGHUP, signal.SIGTERM)])
+def test_two_signals_at_the_same_moment_end_it_without_a_traceback(numbers):
+    """Both are there before Python looks: they are held back, and let go together."""
+    program = f"""if True:
+        import os, signal
+        from minigpt.stop import StopSignal
+        with StopSignal():
+            signal.pthread_sigmask(signal.SIG_BLOCK, {[*map(int, numbers)]})
+            for number in {[*map(int, numbers)]}:
+                os.kill(os.getpid(), number)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {[*map(int, numbers)]})
+            print("went on")
+    """
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (-max(numbers), "", "")
+
+
+def test_a_file_in_the_place_of_the_folder_is_one_line(data, tmp_path):
+    (tmp_path / "file").write_text("")
+    said = f"minigpt: out: {tmp_path / 'file'} cannot be a run's folder: File exists; give another\n"
+    assert finished(train(data, tmp_path / "file")) == (2, "", said)

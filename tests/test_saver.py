@@ -73,6 +73,20 @@ def test_a_save_that_fails_is_warned_of_and_the_next_one_counts():
     assert len(said) == 3
 
 
+def test_a_copy_that_finds_no_memory_is_warned_of_and_the_run_goes_on():
+    def no_memory():
+        raise CheckpointError("step 2: no memory")
+
+    said = []
+    with Saver(lambda snapshot: f"path {snapshot.step}", said.append) as saver:
+        saver.save(1, taken(1))
+        saver.save(2, no_memory)
+        assert said == ["step 2: no memory; the last checkpoint is path 1"]
+        assert saver.failure
+        saver.save(2, taken(2))
+    assert (saver.latest, saver.failure, len(said)) == ("path 2", None, 1)
+
+
 def test_any_other_error_comes_out_where_it_is_waited_for():
     def write(snapshot):
         raise ZeroDivisionError

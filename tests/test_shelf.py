@@ -4,7 +4,7 @@ import pytest
 
 from minigpt.errors import CheckpointError
 from minigpt.promises import AnotherVersion
-from minigpt.shelf import checkpoints, newest_sound, set_aside
+from minigpt.shelf import checkpoints, last_sound, newest_sound, set_aside
 from tests.support.tiny_runs import is_state_at, save
 from tests.test_checkpoint import changed
 
@@ -75,3 +75,18 @@ def test_names_of_what_is_set_aside_count_on(tmp_path):
         (tmp_path / "step_00000001").mkdir()
         names.append(set_aside(tmp_path / "step_00000001", "damaged").name)
     assert names == ["step_00000001.damaged", "step_00000001.damaged.2", "step_00000001.damaged.3"]
+
+
+def test_a_file_that_nobody_promised_is_no_damage(tmp_path):
+    save(tmp_path, 1)
+    (save(tmp_path, 2) / ".DS_Store").write_bytes(b"of a file manager")
+    assert is_state_at(newest_sound(tmp_path, pytest.fail), 2)
+
+
+def test_the_last_sound_one_is_before_any_step_that_was_not_finite(tmp_path):
+    assert last_sound(tmp_path) is None
+    for step in (1, 2, 3):
+        save(tmp_path, step)
+    guard = {"losses": [], "norms": [], "not_finite": 1, "spikes": 0}
+    changed(tmp_path / "step_00000003" / "state.json", {"guard": guard})
+    assert last_sound(tmp_path).name == "step_00000002"

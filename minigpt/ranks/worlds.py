@@ -107,6 +107,8 @@ def together(world, act, *arguments):
         result = act(*arguments)
     except errors.MinigptError as reason:
         error = reason
+    except OSError as reason:
+        error = errors.DataError(str(reason))
     told = world.gather([type(error).__name__, str(error)] if error else None)
     first = next((rank for rank, one in enumerate(told) if one), None)
     if first is None:

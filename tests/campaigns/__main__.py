@@ -20,12 +20,6 @@ from tests import campaigns
 from tests.campaigns import Row
 
 PROOF = Path("PROOF.md")
-# goals of ../shared/TRUST.md that nothing here measures yet
-NOT_YET = (
-    ("resumed on another number of ranks: same tokens, losses", "within 1e-12"),
-    ("one of N ranks killed or frozen: all others end", "in 30 s"),
-    ("a signal, or NaN, on one rank: all ranks agree", "exit code 75; step rejected on all"),
-)
 
 
 def names():
@@ -59,7 +53,6 @@ def table(found, left, scale):
         cells = [name, row.goal, row.required, row.value, verdict(row)]
         lines.append("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |")
     lines += [f"| {name} | | | not run | FAILED |" for name in left]
-    lines += [f"| | {goal} | {required} | not yet | not yet |" for goal, required in NOT_YET]
     return "\n".join(lines) + "\n"
 
 

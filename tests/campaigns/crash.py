@@ -25,7 +25,8 @@ def campaign(scale=1.0):
     stride = max(1, round(1 / scale))
     with in_memory() as folder, mock.patch.object(os, "fsync", os.fstat):
         folder = Path(folder)
-        return [died(folder / "died", stride), failed(folder / "failed", stride), cut(folder / "cut", stride)]
+        return [died(folder / "died", stride), failed(folder / "failed", stride),
+                cut(folder / "cut", stride), cut_alone(folder / "alone", stride)]  # fmt: skip
 
 
 def shelf(folder):
@@ -110,13 +111,14 @@ def failed(folder, stride=1):
     return tally("ENOSPC and EIO in every such call", trials, **count(verdicts))
 
 
-def cut(folder, stride=1):
+def cut(folder, stride=1, keep=KEEP, what=""):
     """The power is cut after each call, and whatever was not fsynced is there or not."""
     out = shelf(folder / "run")
     disk = Disk(out)
-    calls = recorded(out, lambda: save(out, 13, **KEEP))
+    calls = recorded(out, lambda: save(out, 13, **keep))
     renamed = next(i for i, call in enumerate(calls) if call.more == out / "step_00000013")
-    fsynced = next(i for i, call in enumerate(calls) if i > renamed and call == ("fsync", out, None))
+    fsyncs = (i for i, call in enumerate(calls) if i > renamed and call == ("fsync", out, None))
+    fsynced = next(fsyncs, len(calls) - 1)  # when all is done, it must last
     verdicts = []
     for i, call in enumerate(calls):
         disk.do(call)
@@ -126,5 +128,10 @@ def cut(folder, stride=1):
         for found in disk.chances():
             image = laid_out(found, folder / str(len(verdicts)))
             verdicts.append(verdict(image, allowed))
-    return tally("power cut after every call of a save, un-fsynced bytes and names lost, torn or there",
-                 len(verdicts), **count(verdicts))  # fmt: skip
+    goal = f"power cut after every call of a save{what}, un-fsynced bytes and names lost, torn or there"
+    return tally(goal, len(verdicts), **count(verdicts))
+
+
+def cut_alone(folder, stride=1):
+    """The same where no older checkpoint goes, whose deletion would make the new one's name last."""
+    return cut(folder, stride, {"keep": 9}, " that deletes nothing")
