@@ -33,8 +33,8 @@ def flags(recipe):
         value, flag = getattr(recipe, field.name), "--" + field.name.replace("_", "-")
         if value is True:
             words.append(flag)
-        elif value not in (None, False) and value != field.default:
-            words += [flag, str(value)]
+        elif value is not False and value != field.default:
+            words.append(f"{flag}={value}")  # in one word: a value may begin with a hyphen
     return words
 
 

@@ -8,7 +8,7 @@ import socket
 from minigpt import errors
 from minigpt.comm import Alone
 from minigpt.ranks import launchers
-from minigpt.ranks.equal import agreed
+from minigpt.ranks.equal import agreed, check_settings
 from minigpt.ranks.line import Line, start_witness
 from minigpt.ranks.meeting import meeting_point
 from minigpt.stop import RESUMABLE, Stopped
@@ -21,10 +21,11 @@ class Agreed(SystemExit):
 
 
 @contextlib.contextmanager
-def joined(device, sharded=False):
+def joined(device, sharded=False, asked=None):
     """with joined("numpy") as world: what the ranks do together, to its end or to the first error on any.
 
-    Raises ConfigError where MPI is missing, CommError when ranks cannot meet.
+    asked: name -> value, of what all ranks must have been asked for. Raises ConfigError where it differs, or
+    where MPI is missing, CommError when ranks cannot meet.
     """
     place = launchers.place()
     if place is None or place.size == 1:
@@ -32,19 +33,19 @@ def joined(device, sharded=False):
         world.sharded = sharded
         yield world
         return
-    with met(place, device, sharded) as world:
+    with met(place, device, sharded, asked or {}) as world:
         yield world
 
 
 @contextlib.contextmanager
 def met_alone(device, sharded=False):
     """joined, for a rank that is the only one and exchanges all the same: to try NCCL on the first GPU."""
-    with met(launchers.Place("this program", 0, 1, 0, 1, True), device, sharded) as world:
+    with met(launchers.Place("this program", 0, 1, 0, 1, True), device, sharded, {}) as world:
         yield world
 
 
 @contextlib.contextmanager
-def met(place, device, sharded):
+def met(place, device, sharded, asked):
     """The world of the ranks of which place is one."""
     if device == "numpy" and not place.speaks_mpi:
         raise errors.ConfigError(
@@ -54,6 +55,7 @@ def met(place, device, sharded):
     line = Line(*address(place, device), place.rank, place.size)
     module, name = WORLDS[device]
     try:
+        check_settings(line, asked)  # before any exchange, which could wait for ever where they differ
         world = getattr(importlib.import_module(module), name)(place, line, sharded)
         yield world
     except BaseException as error:
@@ -102,11 +104,15 @@ def mpi_of(place):
 
 def together(world, act, *arguments):
     """act(*arguments) on every rank; an error on any is everybody's, and names the rank."""
+    if world.size == 1:
+        return act(*arguments)
     result, error = None, None
     try:
         result = act(*arguments)
     except errors.MinigptError as reason:
         error = reason
+    except OSError as reason:
+        error = errors.ConfigError(str(reason))
     told = world.gather([type(error).__name__, str(error)] if error else None)
     first = next((rank for rank, one in enumerate(told) if one), None)
     if first is None:

@@ -10,7 +10,7 @@ import pytest
 
 from minigpt.recipe import Recipe
 from minigpt.run import run
-from tests.ranks.mpiexec import processes_of, rank_of, started
+from tests.ranks.mpiexec import MPIEXEC, processes_of, rank_of, started
 from tests.ranks.runs import command, flags, signalled
 
 
@@ -82,6 +82,25 @@ def test_what_cannot_be_is_refused_by_one_line_for_all(tmp_path, size, changes, 
     assert code == 2
     assert expected in err
     assert len([line for line in err.splitlines() if line.startswith("minigpt:")]) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("zero", 1), ("eval_every", 0), ("resume", "never"), ("data", "other")],
+)
+def test_ranks_that_were_asked_for_different_things_are_refused_by_one_line(tmp_path, name, value):
+    asked = flags(tmp_path, "run")
+    if name == "data":
+        value = tmp_path / "other.txt"
+        value.write_text((tmp_path / "text.txt").read_text()[:-1] + "!")
+    asks = asked, asked | {name: value}
+    words = [["-n", "1", sys.executable, *command(one)] for one in asks]
+    process = started(2, command=[MPIEXEC, *words[0], ":", *words[1]])
+    _, err = process.communicate(timeout=60)
+    (line,) = [line for line in err.splitlines() if line.startswith("minigpt:")]
+    assert f"ranks 0 and 1 differ in {'held-out tokens' if name == 'data' else name}" in line
+    assert process.returncode == 2
+    assert not list((tmp_path / "run").glob("step-*"))
 
 
 def test_torchrun_on_cores_is_told_what_to_do(tmp_path):

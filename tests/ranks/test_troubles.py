@@ -53,3 +53,9 @@ def test_what_one_rank_cannot_do_none_begins():
     code, _, err = outcome(3, "refused", 2, 0)
     assert code == 2
     assert "rank 2: no such shard" in err
+
+
+def test_a_file_that_one_rank_cannot_open_is_everybodys_error():
+    code, _, err = outcome(2, "unreadable", 1, 0)
+    assert code == 2
+    assert "rank 1: [Errno 2] No such file or directory: '/no/such/file'" in err

@@ -82,11 +82,19 @@ def refused(world, rank):
     together(world, act)
 
 
+def unreadable(world, rank):
+    """One rank's disk lacks a file."""
+    together(world, lambda: world.rank == rank and open("/no/such/file"))
+
+
+BEFORE = {"settings": settings, "refused": refused, "unreadable": unreadable}
+
+
 def main():
     trouble, rank, step = sys.argv[1], *map(int, sys.argv[2:])
     with joined("numpy") as world:
-        if trouble in ("settings", "refused"):
-            {"settings": settings, "refused": refused}[trouble](world, rank)
+        if trouble in BEFORE:
+            BEFORE[trouble](world, rank)
         told = world.gather(train(world, trouble, rank, step))
     if world.rank == 0:
         print(json.dumps(told))
