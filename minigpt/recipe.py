@@ -225,7 +225,7 @@ def optimizer_config(recipe):
 
 
 def asked(recipe):
-    """What all ranks must be told alike. Where files lie may differ between machines: settings compares them."""
+    """What all ranks must be told alike; files may lie elsewhere on other machines: settings has theirs."""
     return {name: value for name, value in dataclasses.asdict(recipe).items() if name not in LOCAL}
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import importlib.util
+import secrets
 import socket
 
 from minigpt import errors
@@ -10,7 +11,7 @@ from minigpt.comm import Alone
 from minigpt.ranks import launchers
 from minigpt.ranks.equal import agreed, check_settings
 from minigpt.ranks.line import Line, start_witness
-from minigpt.ranks.meeting import meeting_point
+from minigpt.ranks.meeting import meeting_point, run_id
 from minigpt.stop import RESUMABLE, Stopped
 
 WORLDS = {"numpy": ("minigpt.ranks.mpi", "MPIWorld"), "cupy": ("minigpt.ranks.nccl", "NCCLWorld")}
@@ -52,7 +53,7 @@ def met(place, device, sharded, asked):
             f"{place.launcher} starts ranks for GPUs: expected --device cupy; on cores use "
             f"minigpt train --ranks {place.size}, or mpiexec -n {place.size} minigpt train"
         )
-    line = Line(*address(place, device), place.rank, place.size)
+    line = Line(*address(place, device))
     module, name = WORLDS[device]
     try:
         check_settings(line, asked)  # before any exchange, which could wait for ever where they differ
@@ -73,14 +74,22 @@ def met(place, device, sharded, asked):
 
 
 def address(place, device):
-    """Where the witness listens: rank 0 starts it, and the others are told, by MPI if it connects them."""
-    by_mpi = place.speaks_mpi and (device == "numpy" or needs_mpi(place))
-    host, port = (socket.gethostname(), 0) if by_mpi or place.size == 1 else meeting_point()
+    """What Line is made of. Rank 0 starts the witness; the others are told where it listens, and the secret
+    that shows who belongs to this run: by MPI, or both are worked out from the launcher's environment.
+    """
+    by_mpi = place.speaks_mpi and (device == "numpy" or needs_mpi(place)) and place.size > 1
+    mpi = mpi_of(place) if by_mpi else None  # before there is a witness: MPI may be missing
+    here = place.local_size == place.size
+    if by_mpi or place.size == 1:
+        host, port, secret = socket.gethostname(), 0, secrets.token_hex(16)
+    else:
+        (host, port), secret = meeting_point(), run_id()
     if place.rank == 0:
-        port = start_witness("", port, place.size)
-    if by_mpi and place.size > 1:
-        host, port = mpi_of(place).tell(f"{host} {port}").split()
-    return ("127.0.0.1" if place.rank == 0 or host == socket.gethostname() else host), int(port)
+        port = start_witness("127.0.0.1" if here else "", port, place.size, secret)
+    if by_mpi:
+        host, port, secret = mpi.tell(f"{host} {port} {secret}").split()
+    host = "127.0.0.1" if here or place.rank == 0 or host == socket.gethostname() else host
+    return host, int(port), place.rank, place.size, secret
 
 
 def needs_mpi(place):

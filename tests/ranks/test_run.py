@@ -10,6 +10,7 @@ import pytest
 
 from minigpt.recipe import Recipe
 from minigpt.run import run
+from minigpt.shelf import checkpoints
 from tests.ranks.mpiexec import MPIEXEC, processes_of, rank_of, started
 from tests.ranks.runs import command, flags, signalled
 
@@ -68,6 +69,19 @@ def test_ranks_starts_mpiexec_itself_and_one_tells_for_all(tmp_path, alone):
     assert lines(tmp_path / "run") == pytest.approx(alone, rel=1e-12)
 
 
+def test_a_terminal_that_goes_lets_the_ranks_it_started_save(tmp_path):
+    asked = flags(tmp_path, "run", steps=100_000, dtype="float32", ranks=2)
+    process = started(1, *command(asked), command=[sys.executable], bufsize=1, start_new_session=True)
+    for line in process.stdout:
+        if line.startswith("step") and "loss" in line:
+            break
+    os.killpg(process.pid, signal.SIGHUP)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 75
+    assert "stopped by a signal, saved: " in out
+    assert checkpoints(tmp_path / "run")
+
+
 @pytest.mark.parametrize(
     ("size", "changes", "expected"),
     [
@@ -100,7 +114,7 @@ def test_ranks_that_were_asked_for_different_things_are_refused_by_one_line(tmp_
     (line,) = [line for line in err.splitlines() if line.startswith("minigpt:")]
     assert f"ranks 0 and 1 differ in {'held-out tokens' if name == 'data' else name}" in line
     assert process.returncode == 2
-    assert not list((tmp_path / "run").glob("step-*"))
+    assert not checkpoints(tmp_path / "run")
 
 
 def test_torchrun_on_cores_is_told_what_to_do(tmp_path):
