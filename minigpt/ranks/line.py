@@ -59,6 +59,10 @@ class Line:
         self.step = step
         self._tell({"at": f"computing step {step}"})
 
+    def doing(self, what):
+        """From now on this rank is doing something else, as "saving"."""
+        self._tell({"at": f"{what} after step {self.step}"})
+
     @contextlib.contextmanager
     def within(self, exchange):
         """Be in an exchange until the end of the block."""

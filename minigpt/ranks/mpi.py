@@ -42,7 +42,7 @@ class MPIWorld(Overlapping):
         self.rank, self.size = place.rank, place.size
         self.local_rank, self.local_size = place.local_rank, place.local_size
         self._begun = []
-        self.gather, self.at = line.gather, line.at
+        self.gather, self.at, self.doing = line.gather, line.at, line.doing
 
     def mean(self, number):
         """The mean of a number over ranks, in its own precision."""

@@ -17,7 +17,6 @@ To a rank     {"beat": 0} | {"gathered": n, "values"} | {"ended": text, "kill": 
 
 import contextlib
 import hmac
-import json
 import os
 import select
 import signal
@@ -25,50 +24,10 @@ import socket
 import sys
 import time
 
-BEAT = 1.0  # seconds between two signs of life
-PATIENCE = float(os.environ.get("MINIGPT_PATIENCE", 12))  # seconds without, after which a rank is frozen
+from minigpt.ranks.seen import BEAT, PATIENCE, Rank, whole
+
 GATHERING = 60.0  # seconds until all ranks must have come, from the first
-LONGEST = 1 << 16  # bytes of a stranger's first line
 PARTING = 8.0  # seconds that ranks have to end after they were told to
-
-
-class Rank:
-    """A rank as the witness sees it."""
-
-    number = pid = host = None  # until it has said hello
-    state = "here"  # then "left" and "done", or "gone", or "failed"; or "stranger"
-    why = ""  # it has failed
-    at = "starting"  # where it says it is, for whoever asks
-
-    def __init__(self, connection):
-        connection.settimeout(BEAT)
-        self.connection, self.unread, self.heard = connection, b"", time.monotonic()
-
-    def messages(self):
-        """What has come; nothing from a line that is closed, or on which a stranger speaks."""
-        try:
-            found = self.connection.recv(1 << 16)
-            *lines, self.unread = (self.unread + found).split(b"\n")
-            messages = [dict(json.loads(line)) for line in lines]
-        except (OSError, ValueError, TypeError, RecursionError):
-            found = b""
-        if not found or (self.number is None and len(self.unread) > LONGEST):
-            self.state = "done" if self.state == "left" else "gone"
-            return []
-        self.heard = time.monotonic()
-        return messages
-
-    def tell(self, message):
-        """Send a message; a line that is closed is found out elsewhere."""
-        with contextlib.suppress(OSError):
-            self.connection.sendall(json.dumps(message).encode() + b"\n")
-
-    def silent(self):
-        """Whether nothing has come for too long."""
-        return self.state in ("here", "left") and time.monotonic() - self.heard > PATIENCE
-
-    def __str__(self):
-        return f"rank {self.number} (process {self.pid} on {self.host})"
 
 
 class Witness:
@@ -190,11 +149,6 @@ class Witness:
             if rank.host == socket.gethostname():
                 kill_process(rank.pid)
         return 1
-
-
-def whole(value):
-    """Whether JSON gave a whole number, which true is not."""
-    return type(value) is int
 
 
 def say(line):

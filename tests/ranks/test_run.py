@@ -4,7 +4,9 @@ import json
 import os
 import random
 import signal
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -137,4 +139,26 @@ def test_a_rank_that_is_killed_or_frozen_ends_the_others_and_is_named(tmp_path, 
     assert said in found.err
     assert " step " in found.err.split(said)[1]
     assert found.seconds < 30
+    assert processes_of(str(tmp_path)) == []
+
+
+def test_ranks_whose_witness_is_frozen_end(tmp_path):
+    asked = flags(tmp_path, "run", steps=100_000, dtype="float32")
+    process = started(2, *command(asked), bufsize=1, env={"MINIGPT_PATIENCE": "2"}, stderr=subprocess.DEVNULL)
+    for line in process.stdout:
+        if line.startswith("step") and "loss" in line:
+            break
+    (rank,) = (pid for pid in processes_of(str(tmp_path)) if rank_of(pid) == 0)
+    (witness,) = (
+        pid
+        for pid in processes_of("minigpt.ranks.witness")
+        if rank_of(pid) == 0
+        and Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1] == str(rank)
+    )
+    os.kill(witness, signal.SIGSTOP)
+    try:
+        process.communicate(timeout=60)
+    finally:
+        os.kill(witness, signal.SIGKILL)
+    assert process.returncode == 1
     assert processes_of(str(tmp_path)) == []

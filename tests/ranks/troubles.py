@@ -49,6 +49,7 @@ def error(trainer, _):
 
 def hang(trainer, _):
     """A main thread that waits for something else, while its signs of life go on."""
+    trainer.world.doing("saving")
     time.sleep(60)
 
 
