@@ -15,9 +15,9 @@ test: $(VENV)/.$(EXTRAS)
 	$(RUN)/ruff check
 	$(RUN)/python -m pytest -q -n 2 $(ARGS)
 
-check: $(VENV)/.$(EXTRAS)  # lint, and the tests that start no processes
+check: $(VENV)/.$(EXTRAS)  # lint, and the tests but those of whole runs and of ranks
 	$(RUN)/ruff check
-	$(RUN)/python -m pytest -q -n 2 --ignore tests/test_run.py $(ARGS)
+	$(RUN)/python -m pytest -q -n 2 --ignore tests/test_run.py --ignore tests/ranks $(ARGS)
 
 mutants: $(VENV)/.$(EXTRAS)  # plant a fault in every term of the mathematics; the proofs must find each
 	$(RUN)/python -m tests.mutants

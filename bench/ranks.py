@@ -1,7 +1,6 @@
 """python -m bench.ranks: what it costs that two ranks share a step, against one process on two threads.
 
 Both take the same global batch; runs of each alternate. Then the all-reduce of the whole gradient by
-Both take the same global batch; runs of each alternate. Then the all-reduce of the whole gradient by
 itself, against its bound: two processes that copy as many bytes at once as each of them has to write; and
 what ZeRO-1 leaves of the moments on a rank. --save keeps a record.
 """

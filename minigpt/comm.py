@@ -105,6 +105,9 @@ class World:
     def at(self, step):
         """Say at which step this rank is, for whoever asks why it does not answer."""
 
+    def doing(self, what):
+        """Say what this rank does between steps, as at does."""
+
     def close(self):
         """Take leave of the other ranks."""
 

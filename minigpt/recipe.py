@@ -136,6 +136,7 @@ FREE = ("out", "checkpoint_every", "sample_every", "sample_tokens", "resume", "t
 FREE += ("ranks", "zero", "compare_every")
 FREE += ("eval_every", "eval_tokens", "keep", "keep_every", "allow_changes")
 FREE += ("data", "val_data", "data_format")  # where the tokens are from; settings compares the tokens
+LOCAL = ("data", "val_data", "tokenizer", "threads")  # what is a machine's own
 LEAST_VOCAB = 257  # the bytes and <|endoftext|>
 LATER = ("tokenizer", "n_vocab")  # what is left out of these is known when the data is
 
@@ -221,6 +222,11 @@ def optimizer_config(recipe):
     """The optimizer's numbers."""
     fields = ("lr", "weight_decay", "clip", "warmup", "schedule", "steps", "final", "spike_guard")
     return OptimizerConfig(**{name: getattr(recipe, name) for name in fields})
+
+
+def asked(recipe):
+    """What all ranks must be told alike; files may lie elsewhere on other machines: settings has theirs."""
+    return {name: value for name, value in dataclasses.asdict(recipe).items() if name not in LOCAL}
 
 
 def settings(recipe, corpus):

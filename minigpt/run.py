@@ -2,7 +2,10 @@
 
 import contextlib
 import os
+import zlib
 from pathlib import Path
+
+import numpy as np
 
 from minigpt.disk import lock_folder
 from minigpt.errors import ConfigError
@@ -10,7 +13,7 @@ from minigpt.log import Log, Nobody
 from minigpt.ranks.equal import check_settings
 from minigpt.ranks.spawn import check_ranks, launch
 from minigpt.ranks.worlds import from_first, joined, together
-from minigpt.recipe import resolved
+from minigpt.recipe import asked, resolved
 from minigpt.resume import leave_later, move_aside, source_of
 from minigpt.stop import RESUMABLE, Stopped, StopSignal
 from minigpt.training import Run, due
@@ -24,7 +27,7 @@ def run(recipe, terminal=None):
     """
     recipe = resolved(recipe)
     launch(recipe)
-    with StopSignal(patient=False) as stop, joined(recipe.device, recipe.zero == 1) as world:
+    with StopSignal(patient=False) as stop, joined(recipe.device, recipe.zero == 1, asked(recipe)) as world:
         together(world, check_ranks, recipe, world.size)
         log = Log(recipe.out, terminal, stop.ask) if world.rank == 0 else Nobody(recipe.out)
         try:
@@ -43,7 +46,8 @@ def run_rank(recipe, log, world, stop):
     with contextlib.ExitStack() as held:
         source = from_first(world, begin, recipe, log, held)
         training = together(world, Run, recipe, log, world, source and Path(source))
-        check_settings(world, training.settings)
+        held_out = zlib.crc32(np.ascontiguousarray(training.corpus.val_ids).view("u1"))
+        check_settings(world, training.settings | {"held-out tokens, CRC-32": held_out})
         from_first(world, make_room, out, recipe, training, held)
         stop.patient = True  # from now on there is something to save
         try:

@@ -170,6 +170,7 @@ class Run:
 
     def validate(self, whole=False, progress=lambda rows: None):
         """Score the held-out text, or windows spread over it, and report."""
+        self.world.doing("validating")
         recipe, ids = self.recipe, self.corpus.val_ids
         ops = self.trainer.ops
         model = Model(self.config, ops.weights(self.trainer.params), self.corpus.tokenizer, ops)
@@ -182,6 +183,7 @@ class Run:
         """Let the model write from nothing, and show it; on one rank."""
         if self.world.rank:
             return
+        self.world.doing("sampling")
         step, decoder = self.trainer.state.step, Decoder(self.config, self.precise, self.trainer.params)
         dice = Dice([self.recipe.seed, step])
         with self.precise.session():
@@ -191,6 +193,7 @@ class Run:
 
     def save(self):
         """Begin to save a checkpoint of now; rank 0 writes it."""
+        self.world.doing("saving")
         state = self.trainer.whole_state()
         if self.world.rank:
             return

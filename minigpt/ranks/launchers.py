@@ -48,6 +48,8 @@ def place(environment=os.environ):
     """Where this process stands, or None if nobody launched it as a rank. Raises CommError on nonsense."""
     for launcher, (names, speaks_mpi) in LAUNCHERS.items():
         if all(name in environment for name in names[:2]):
+            if "SLURM_STEP_NUM_TASKS" in environment and names[2] not in environment:
+                names = *names[:2], *LAUNCHERS["srun"].names[2:]  # srun --mpi=pmi2 sets PMI_RANK itself
             rank, size, local_rank = (number(environment, name) for name in names[:3])
             local_size = tasks_here(environment.get(names[3], "1"))
             if not 0 <= rank < size or not 0 <= local_rank:
@@ -59,12 +61,14 @@ def place(environment=os.environ):
 def number(environment, name):
     """A variable's whole number; 0 if a launcher leaves it out."""
     value = environment.get(name, "0")
-    if not value.isascii() or not value.isdigit():
-        raise CommError(f"{name} must be a whole number: found {value!r}")
+    if not value.isascii() or not value.isdigit() or len(value) > 9:
+        raise CommError(f"{name} must be a whole number below 1e9: found {value[:40]!r}")
     return int(value)
 
 
 def tasks_here(value):
     """How many ranks share a machine, at most: Slurm's "8(x2),4" says 8 on two machines and 4 on a third."""
     counts = [part.partition("(")[0] for part in value.split(",")]
-    return max((int(count) for count in counts if count.isascii() and count.isdigit()), default=1)
+    return max(
+        (int(count) for count in counts if count.isascii() and count.isdigit() and len(count) < 10), default=1
+    )

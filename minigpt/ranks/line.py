@@ -10,12 +10,13 @@ import threading
 import time
 
 from minigpt.errors import CommError
-from minigpt.ranks.witness import BEAT, GATHERING, kill_process
+from minigpt.ranks.witness import BEAT, GATHERING, PATIENCE, kill_process
 
-ANSWER = 600.0  # seconds that a rank waits for the others' values: one may be validating, or saving
+# seconds that a rank waits for the others in an exchange: one may be validating, or saving
+ANSWER = float(os.environ.get("MINIGPT_DEADLINE", 600))
 
 
-def start_witness(host, port, size):
+def start_witness(host, port, size, secret):
     """Start the witness beside this process, listening at host and port (0: any); the port."""
     try:
         server = socket.create_server((host, port), backlog=size, reuse_port=False)
@@ -24,21 +25,23 @@ def start_witness(host, port, size):
     with server:
         command = [sys.executable, "-m", "minigpt.ranks.witness", str(server.fileno()), str(size)]
         # a session of its own: what ends the ranks must not end the one who tells of it
-        subprocess.Popen(
-            command, pass_fds=[server.fileno()], start_new_session=True, stdin=subprocess.DEVNULL
+        witness = subprocess.Popen(
+            command, pass_fds=[server.fileno()], start_new_session=True, stdin=subprocess.PIPE
         )
+        with witness.stdin as words:  # not in argv, which everybody may read
+            words.write(f"{secret}\n".encode())
         return server.getsockname()[1]
 
 
 class Line:
     """line.gather(value) asks all ranks; with line.within("all-reduce"): ... says where this one is."""
 
-    def __init__(self, host, port, rank, size):
+    def __init__(self, host, port, rank, size, secret):
         self.size, self.step, self._turn = size, 0, 0
         self._answers, self._news, self._checks = {}, threading.Condition(), []
         self._speaking, self._open = threading.Lock(), True
-        self._connection = connected(host, port)
-        self._tell({"hello": rank, "pid": os.getpid(), "host": socket.gethostname()})
+        self._connection, self._heard = connected(host, port), (time.monotonic(), GATHERING)
+        self._tell({"hello": rank, "pid": os.getpid(), "host": socket.gethostname(), "secret": secret})
         threading.Thread(target=self._listen, name="line", daemon=True).start()
         threading.Thread(target=self._beat, name="beat", daemon=True).start()
 
@@ -55,6 +58,10 @@ class Line:
         """From now on this rank is computing a step."""
         self.step = step
         self._tell({"at": f"computing step {step}"})
+
+    def doing(self, what):
+        """From now on this rank is doing something else, as "saving"."""
+        self._tell({"at": f"{what} after step {self.step}"})
 
     @contextlib.contextmanager
     def within(self, exchange):
@@ -73,19 +80,29 @@ class Line:
         self._tell({"failed": reason, "code": code})
 
     def close(self):
-        """This rank is done."""
+        """This rank is done. The line itself closes with the process, which may freeze until then."""
         self._open = False
         self._tell({"bye": 0})
-        self._connection.close()
 
     def _tell(self, message):
         with self._speaking, contextlib.suppress(OSError):  # a witness that is gone is noticed by _listen
             self._connection.sendall(json.dumps(message).encode() + b"\n")
 
     def _beat(self):
-        while self._open:
+        while True:
             time.sleep(BEAT)
             self._tell({"beat": 0})
+            if not self._open:
+                continue
+            heard, patience = self._heard
+            if time.monotonic() - heard > patience:
+                print(
+                    f"minigpt: nothing heard from the witness of this run for {patience:g} s; the same "
+                    f"command resumes",
+                    file=sys.stderr,
+                    flush=True,
+                )
+                end([], 1)
             for reason in filter(None, [check() for check in self._checks]):
                 self.fail(reason)
                 time.sleep(BEAT)  # for the witness to say so
@@ -97,6 +114,9 @@ class Line:
                 message = json.loads(line)
                 if "ended" in message:
                     end(message["kill"], message["code"])
+                self._heard = time.monotonic(), 2 * PATIENCE
+                if "gathered" not in message:
+                    continue
                 with self._news:
                     self._answers[message["gathered"]] = message["values"]
                     self._news.notify_all()

@@ -1,12 +1,14 @@
 """Where ranks meet that no MPI connects: a host and a port that all of them work out for themselves."""
 
+import hashlib
 import os
 import re
 
 from minigpt.errors import CommError
 from minigpt.ranks.launchers import number
 
-PORTS = 20_000, 30_000  # from which a Slurm job takes its own, by its number
+PORTS = 20_000, 30_000  # from which a Slurm step takes its own, by its numbers
+NAMES = "TORCHELASTIC_RUN_ID", "SLURM_JOB_ID", "SLURM_STEP_ID", "MASTER_ADDR", "MASTER_PORT"
 
 
 def meeting_point(environment=os.environ):
@@ -23,9 +25,15 @@ def meeting_point(environment=os.environ):
         return environment["MASTER_ADDR"], int(port) + taken
     if "SLURM_STEP_NODELIST" in environment:
         first, last = PORTS
-        job = number(environment, "SLURM_JOB_ID")
-        return first_host(environment["SLURM_STEP_NODELIST"]), first + job % (last - first)
+        job, step = number(environment, "SLURM_JOB_ID"), number(environment, "SLURM_STEP_ID")
+        port = first + (job + 1009 * step) % (last - first)  # steps of a job may run side by side
+        return first_host(environment["SLURM_STEP_NODELIST"]), port
     raise CommError("no MASTER_ADDR: expected the address of rank 0's machine, and MASTER_PORT; set both")
+
+
+def run_id(environment=os.environ):
+    """What only the ranks of one run have alike, as far as its launcher tells: a hash of its names."""
+    return hashlib.sha256(repr([environment.get(name) for name in NAMES]).encode()).hexdigest()
 
 
 def first_host(nodes):

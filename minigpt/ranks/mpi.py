@@ -12,6 +12,7 @@ mpi4py.rc.thread_level = "funneled"  # one thread of a rank speaks
 from mpi4py import MPI  # noqa: E402
 
 from minigpt.errors import CommError  # noqa: E402
+from minigpt.ranks.line import ANSWER  # noqa: E402
 from minigpt.ranks.overlap import Overlapping  # noqa: E402
 from minigpt.ranks.witness import GATHERING  # noqa: E402
 
@@ -41,7 +42,7 @@ class MPIWorld(Overlapping):
         self.rank, self.size = place.rank, place.size
         self.local_rank, self.local_size = place.local_rank, place.local_size
         self._begun = []
-        self.gather, self.at = line.gather, line.at
+        self.gather, self.at, self.doing = line.gather, line.at, line.doing
 
     def mean(self, number):
         """The mean of a number over ranks, in its own precision."""
@@ -106,7 +107,11 @@ class MPIWorld(Overlapping):
             start = time.monotonic()
             try:
                 while not MPI.Request.Testall(requests):
-                    if time.monotonic() - start < EAGER:
+                    waited = time.monotonic() - start
+                    if waited > ANSWER:
+                        where = f"step {self.line.step}, {exchange}"
+                        raise CommError(f"{where}: not every rank has come within {ANSWER:g} s")
+                    if waited < EAGER:
                         os.sched_yield()
                     else:
                         time.sleep(PAUSE)

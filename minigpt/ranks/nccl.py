@@ -23,7 +23,7 @@ class NCCLWorld(Overlapping):
         self.rank, self.size = place.rank, place.size
         self.local_rank, self.local_size = place.local_rank, place.local_size
         self.line, self.sharded = line, sharded
-        self.gather, self.at = line.gather, line.at
+        self.gather, self.at, self.doing = line.gather, line.at, line.doing
         self.cupy = use_gpu(self.local_rank)  # before any other call
         self.nccl = library()
         with line.within("meeting of NCCL"):

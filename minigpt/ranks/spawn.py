@@ -2,18 +2,20 @@
 
 import dataclasses
 import importlib.util
-import os
 import shutil
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
 from minigpt.errors import ConfigError
 from minigpt.ranks.launchers import place
 from minigpt.recipe import dealt
+from minigpt.stop import NUMBERS
 
 
 def launch(recipe):
-    """Become mpiexec, which starts recipe.ranks ranks; return if this process is one of them, or alone.
+    """Start recipe.ranks ranks, wait, leave with their exit code; return if this process is one, or alone.
 
     Raises ConfigError, also without MPI.
     """
@@ -23,7 +25,29 @@ def launch(recipe):
     check_ranks(recipe, recipe.ranks)
     command = [mpiexec(), "-n", str(recipe.ranks), sys.executable, "-m", "minigpt", "train", *flags(recipe)]
     sys.stdout.flush()
-    os.execv(command[0], command)  # it passes signals on to the ranks
+    raise SystemExit(carried(command))
+
+
+def carried(command):
+    """The exit code of a command to which every signal to this process goes as a SIGTERM.
+
+    mpiexec has a session of its own: it would die of a SIGHUP, and hear of a terminal's Ctrl-C twice.
+    """
+    process, waiting = None, []
+
+    def forward(number, _):
+        waiting.append(number)
+        if process:
+            process.terminate()
+
+    for number in NUMBERS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, forward)
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+    if waiting:
+        process.terminate()
+    code = process.wait()
+    return code if code >= 0 else 128 - code
 
 
 def flags(recipe):
@@ -33,8 +57,8 @@ def flags(recipe):
         value, flag = getattr(recipe, field.name), "--" + field.name.replace("_", "-")
         if value is True:
             words.append(flag)
-        elif value not in (None, False) and value != field.default:
-            words += [flag, str(value)]
+        elif value is not False and value != field.default:
+            words.append(f"{flag}={value}")  # in one word: a value may begin with a hyphen
     return words
 
 

@@ -1,20 +1,22 @@
 """A process beside the run to which every rank holds a line: it sees at once when one of them is gone.
 
     python -m minigpt.ranks.witness SOCKET SIZE    started by rank 0 with a listening socket
+                                                   and, on its standard input, the secret of this run
 
 MPI and NCCL wait for ever for a rank that is dead. The witness does not: a line that closes without a word,
 or on which nothing comes for PATIENCE seconds, is a dead or frozen rank; it says so, with step and exchange,
-tells the others to end, and ends. No launcher knows of it, so that it can tell even when mpiexec kills all
-ranks that are left. Between times it carries what ranks tell each other before and between steps.
+tells the others to end, and ends. It watches a rank that has taken leave, too, until its process has ended.
+No launcher knows of it, so that it can tell even when mpiexec kills all ranks that are left. Between times
+it carries what ranks tell each other before and between steps.
 
 Messages are JSON, one a line.
-From a rank   {"hello": rank, "pid", "host", "size"} | {"at": text} | {"gather": n, "value"} | {"beat": 0}
+From a rank   {"hello": rank, "pid", "host", "secret"} | {"at": text} | {"gather": n, "value"} | {"beat": 0}
               {"bye": 0} | {"failed": text, "code"}
-To a rank     {"gathered": n, "values"} | {"ended": text, "kill": [pid], "code"}
+To a rank     {"beat": 0} | {"gathered": n, "values"} | {"ended": text, "kill": [pid], "code"}
 """
 
 import contextlib
-import json
+import hmac
 import os
 import select
 import signal
@@ -22,65 +24,42 @@ import socket
 import sys
 import time
 
-BEAT = 1.0  # seconds between two signs of life
-PATIENCE = float(os.environ.get("MINIGPT_PATIENCE", 12))  # seconds without, after which a rank is frozen
-GATHERING = 180.0  # seconds until all ranks must have come, from the first
+from minigpt.ranks.seen import BEAT, PATIENCE, Rank, whole
+
+GATHERING = 60.0  # seconds until all ranks must have come, from the first
 PARTING = 8.0  # seconds that ranks have to end after they were told to
-
-
-class Rank:
-    """A rank as the witness sees it."""
-
-    number = pid = host = None  # until it has said hello
-    state = "here"  # then "left", "gone" or "failed"; or "stranger"
-    at = "starting"  # where it says it is, for whoever asks
-
-    def __init__(self, connection):
-        connection.settimeout(BEAT)
-        self.connection, self.unread, self.heard = connection, b"", time.monotonic()
-
-    def messages(self):
-        """What has come; nothing from a line that is closed, or on which a stranger speaks."""
-        try:
-            found = self.connection.recv(1 << 16)
-            *lines, self.unread = (self.unread + found).split(b"\n")
-            messages = [dict(json.loads(line)) for line in lines]
-        except (OSError, ValueError, TypeError):
-            found = b""
-        if not found:
-            self.state = "gone"
-            return []
-        self.heard = time.monotonic()
-        return messages
-
-    def tell(self, message):
-        """Send a message; a line that is closed is found out elsewhere."""
-        with contextlib.suppress(OSError):
-            self.connection.sendall(json.dumps(message).encode() + b"\n")
-
-    def silent(self):
-        """Whether nothing has come for too long."""
-        return self.state == "here" and time.monotonic() - self.heard > PATIENCE
-
-    def __str__(self):
-        return f"rank {self.number} (process {self.pid} on {self.host})"
 
 
 class Witness:
     """Listens to all ranks until they have left, or one is gone."""
 
-    def __init__(self, server, size):
-        self.server, self.size = server, size
+    def __init__(self, server, size, secret):
+        self.server, self.size, self.secret = server, size, secret
+        self.parent, self.told = os.getppid(), 0.0
         self.lines, self.values = [], {}
         self.began, self.code = time.monotonic(), 1  # the exit code of every rank
 
     def watch(self):
         """The exit code: 0 when every rank has taken leave, 1 when one has not."""
-        while len(self.ranks("left")) < self.size:
+        while len(self.ranks("done")) < self.size:
             self.listen(BEAT / 4)
+            self.beat()
+            if not self.ranks("here", "left", "done", "gone", "failed") and self.deserted():
+                return 1  # nobody is left to be told, and whoever started this has said why
             if cause := self.cause():
                 return self.end(cause)
         return 0
+
+    def beat(self):
+        """Let ranks know that the witness itself is not frozen."""
+        if time.monotonic() - self.told > BEAT:
+            self.told = time.monotonic()
+            for rank in self.ranks("here"):
+                rank.tell({"beat": 0})
+
+    def deserted(self):
+        """Whether rank 0's process is gone, or no rank comes."""
+        return os.getppid() != self.parent or time.monotonic() - self.began > GATHERING
 
     def ranks(self, *states):
         """The ranks in some states; strangers are none."""
@@ -88,7 +67,7 @@ class Witness:
 
     def listen(self, seconds):
         """Take what comes within a time."""
-        lines = {rank.connection: rank for rank in self.lines if rank.state in ("here", "failed")}
+        lines = {rank.connection: rank for rank in self.lines if rank.state in ("here", "failed", "left")}
         ready, _, _ = select.select([self.server, *lines], [], [], seconds)
         for one in ready:
             if one is self.server:
@@ -99,18 +78,29 @@ class Witness:
 
     def hear(self, rank, message):
         """Act on a rank's message."""
-        if rank.number is None and not {"hello", "pid", "host"} <= set(message):
-            rank.state = "stranger"
-        elif "hello" in message:
-            rank.number, rank.pid, rank.host = message["hello"], message["pid"], message["host"]
+        if rank.number is None:
+            self.greet(rank, message)
         elif "bye" in message:
             rank.state = "left"
         elif "failed" in message:
-            rank.state, rank.at, self.code = "failed", message["failed"], message["code"]
+            rank.state, rank.why = "failed", str(message["failed"])
+            code = message.get("code")
+            self.code = code if whole(code) and 1 <= code <= 255 else 1
         elif "gather" in message:
-            self.gather(rank, message["gather"], message["value"])
+            self.gather(rank, message["gather"], message.get("value"))
         else:
-            rank.at = message.get("at", rank.at)
+            rank.at = str(message.get("at", rank.at))
+
+    def greet(self, rank, message):
+        """Take a hello by which a rank that has not been here shows that it belongs to this run."""
+        number, pid, host = (message.get(name) for name in ("hello", "pid", "host"))
+        known = hmac.compare_digest(str(message.get("secret")).encode(), self.secret.encode())
+        new = whole(number) and number in self.absent()
+        if known and new and whole(pid) and pid > 1 and isinstance(host, str):
+            rank.number, rank.pid, rank.host = number, pid, host
+        else:
+            rank.state = "stranger"
+            rank.connection.close()
 
     def gather(self, rank, turn, value):
         """Keep a value until every rank's is there, then tell them all."""
@@ -124,15 +114,22 @@ class Witness:
     def cause(self):
         """Why the run cannot go on, in one line, or nothing."""
         if failed := self.ranks("failed"):
-            return f"{failed[0]}: {failed[0].at}"
+            return f"{failed[0]}: {failed[0].why}{self.elsewhere(failed[0])}"
         if gone := self.ranks("gone"):  # several, if lines closed before the witness came to look
             names = [*map(str, gone), *(f"rank {number}, not yet here," for number in self.absent())]
             return f"{' or '.join(names)} was killed or has crashed, {gone[0].at}"
-        if frozen := [rank for rank in self.ranks("here") if rank.silent()]:
+        if frozen := [rank for rank in self.ranks("here", "left") if rank.silent()]:
             return f"{frozen[0]} is frozen: nothing heard from it for {PATIENCE:g} s, {frozen[0].at}"
         if self.absent() and time.monotonic() - self.began > GATHERING:
             return f"of {self.size} ranks these have not come within {GATHERING:g} s: {self.absent()}"
         return ""
+
+    def elsewhere(self, failed):
+        """Who has not come to the exchange in which a rank has failed."""
+        if not failed.at.startswith("in the "):
+            return ""
+        others = [f"{rank}, {rank.at}" for rank in self.ranks("here") if rank.at != failed.at]
+        return f"; elsewhere: {'; '.join(others)}" if others else ""
 
     def absent(self):
         """The numbers of ranks that have not said hello."""
@@ -141,14 +138,14 @@ class Witness:
     def end(self, cause):
         """Tell every rank, wait until they are gone, and see to those of this machine that do not go."""
         say(f"minigpt: {cause}; every rank ends now, the same command resumes")
-        frozen = [rank for rank in self.ranks("here") if rank.silent()]
-        for rank in self.ranks("here"):
+        frozen = [rank for rank in self.ranks("here", "left") if rank.silent()]
+        for rank in self.ranks("here", "left"):
             kill = [other.pid for other in frozen if other.host == rank.host]
             rank.tell({"ended": cause, "kill": kill, "code": self.code})
         until = time.monotonic() + PARTING
-        while time.monotonic() < until and set(self.ranks("here", "failed")) - set(frozen):
+        while time.monotonic() < until and set(self.ranks("here", "failed", "left")) - set(frozen):
             self.listen(BEAT / 4)
-        for rank in self.ranks("here", "failed"):
+        for rank in self.ranks("here", "failed", "left"):
             if rank.host == socket.gethostname():
                 kill_process(rank.pid)
         return 1
@@ -170,7 +167,8 @@ def main():
     """Watch over the ranks of one run."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # a terminal's Ctrl-C is for the ranks, which then take leave
-    return Witness(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2])).watch()
+    server, size, secret = socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]), sys.stdin.readline()
+    return Witness(server, size, secret.strip()).watch()
 
 
 if __name__ == "__main__":

@@ -3,14 +3,15 @@
 import contextlib
 import importlib
 import importlib.util
+import secrets
 import socket
 
 from minigpt import errors
 from minigpt.comm import Alone
 from minigpt.ranks import launchers
-from minigpt.ranks.equal import agreed
+from minigpt.ranks.equal import agreed, check_settings
 from minigpt.ranks.line import Line, start_witness
-from minigpt.ranks.meeting import meeting_point
+from minigpt.ranks.meeting import meeting_point, run_id
 from minigpt.stop import RESUMABLE, Stopped
 
 WORLDS = {"numpy": ("minigpt.ranks.mpi", "MPIWorld"), "cupy": ("minigpt.ranks.nccl", "NCCLWorld")}
@@ -21,10 +22,11 @@ class Agreed(SystemExit):
 
 
 @contextlib.contextmanager
-def joined(device, sharded=False):
+def joined(device, sharded=False, asked=None):
     """with joined("numpy") as world: what the ranks do together, to its end or to the first error on any.
 
-    Raises ConfigError where MPI is missing, CommError when ranks cannot meet.
+    asked: name -> value, of what all ranks must have been asked for. Raises ConfigError where it differs, or
+    where MPI is missing, CommError when ranks cannot meet.
     """
     place = launchers.place()
     if place is None or place.size == 1:
@@ -32,28 +34,29 @@ def joined(device, sharded=False):
         world.sharded = sharded
         yield world
         return
-    with met(place, device, sharded) as world:
+    with met(place, device, sharded, asked or {}) as world:
         yield world
 
 
 @contextlib.contextmanager
 def met_alone(device, sharded=False):
     """joined, for a rank that is the only one and exchanges all the same: to try NCCL on the first GPU."""
-    with met(launchers.Place("this program", 0, 1, 0, 1, True), device, sharded) as world:
+    with met(launchers.Place("this program", 0, 1, 0, 1, True), device, sharded, {}) as world:
         yield world
 
 
 @contextlib.contextmanager
-def met(place, device, sharded):
+def met(place, device, sharded, asked):
     """The world of the ranks of which place is one."""
     if device == "numpy" and not place.speaks_mpi:
         raise errors.ConfigError(
             f"{place.launcher} starts ranks for GPUs: expected --device cupy; on cores use "
             f"minigpt train --ranks {place.size}, or mpiexec -n {place.size} minigpt train"
         )
-    line = Line(*address(place, device), place.rank, place.size)
+    line = Line(*address(place, device))
     module, name = WORLDS[device]
     try:
+        check_settings(line, asked)  # before any exchange, which could wait for ever where they differ
         world = getattr(importlib.import_module(module), name)(place, line, sharded)
         yield world
     except BaseException as error:
@@ -71,14 +74,22 @@ def met(place, device, sharded):
 
 
 def address(place, device):
-    """Where the witness listens: rank 0 starts it, and the others are told, by MPI if it connects them."""
-    by_mpi = place.speaks_mpi and (device == "numpy" or needs_mpi(place))
-    host, port = (socket.gethostname(), 0) if by_mpi or place.size == 1 else meeting_point()
+    """What Line is made of. Rank 0 starts the witness; the others are told where it listens, and the secret
+    that shows who belongs to this run: by MPI, or both are worked out from the launcher's environment.
+    """
+    by_mpi = place.speaks_mpi and (device == "numpy" or needs_mpi(place)) and place.size > 1
+    mpi = mpi_of(place) if by_mpi else None  # before there is a witness: MPI may be missing
+    here = place.local_size == place.size
+    if by_mpi or place.size == 1:
+        host, port, secret = socket.gethostname(), 0, secrets.token_hex(16)
+    else:
+        (host, port), secret = meeting_point(), run_id()
     if place.rank == 0:
-        port = start_witness("", port, place.size)
-    if by_mpi and place.size > 1:
-        host, port = mpi_of(place).tell(f"{host} {port}").split()
-    return ("127.0.0.1" if place.rank == 0 or host == socket.gethostname() else host), int(port)
+        port = start_witness("127.0.0.1" if here else "", port, place.size, secret)
+    if by_mpi:
+        host, port, secret = mpi.tell(f"{host} {port} {secret}").split()
+    host = "127.0.0.1" if here or place.rank == 0 or host == socket.gethostname() else host
+    return host, int(port), place.rank, place.size, secret
 
 
 def needs_mpi(place):
@@ -102,13 +113,15 @@ def mpi_of(place):
 
 def together(world, act, *arguments):
     """act(*arguments) on every rank; an error on any is everybody's, and names the rank."""
+    if world.size == 1:
+        return act(*arguments)
     result, error = None, None
     try:
         result = act(*arguments)
     except errors.MinigptError as reason:
         error = reason
     except OSError as reason:
-        error = errors.DataError(str(reason))
+        error = errors.ConfigError(str(reason))
     told = world.gather([type(error).__name__, str(error)] if error else None)
     first = next((rank for rank, one in enumerate(told) if one), None)
     if first is None:

@@ -8,7 +8,7 @@ from minigpt.ranks.worlds import address
 
 def main():
     place = launchers.place()
-    line = Line(*address(place, "cupy"), place.rank, place.size)
+    line = Line(*address(place, "cupy"))
     nccl = library() if place.rank == 0 else None
     print(unique_id(nccl, place.rank, line.gather).hex())
     line.close()

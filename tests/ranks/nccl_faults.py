@@ -105,6 +105,9 @@ class RingLine:
 
     watch = at
 
+    def doing(self, what):
+        pass
+
     def close(self):
         self._ring.close()
 

@@ -4,13 +4,16 @@ import json
 import os
 import random
 import signal
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from minigpt.recipe import Recipe
 from minigpt.run import run
-from tests.ranks.mpiexec import processes_of, rank_of, started
+from minigpt.shelf import checkpoints
+from tests.ranks.mpiexec import MPIEXEC, processes_of, rank_of, started
 from tests.ranks.runs import command, flags, signalled
 
 
@@ -68,6 +71,19 @@ def test_ranks_starts_mpiexec_itself_and_one_tells_for_all(tmp_path, alone):
     assert lines(tmp_path / "run") == pytest.approx(alone, rel=1e-12)
 
 
+def test_a_terminal_that_goes_lets_the_ranks_it_started_save(tmp_path):
+    asked = flags(tmp_path, "run", steps=100_000, dtype="float32", ranks=2)
+    process = started(1, *command(asked), command=[sys.executable], bufsize=1, start_new_session=True)
+    for line in process.stdout:
+        if line.startswith("step") and "loss" in line:
+            break
+    os.killpg(process.pid, signal.SIGHUP)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 75
+    assert "stopped by a signal, saved: " in out
+    assert checkpoints(tmp_path / "run")
+
+
 @pytest.mark.parametrize(
     ("size", "changes", "expected"),
     [
@@ -82,6 +98,25 @@ def test_what_cannot_be_is_refused_by_one_line_for_all(tmp_path, size, changes, 
     assert code == 2
     assert expected in err
     assert len([line for line in err.splitlines() if line.startswith("minigpt:")]) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("zero", 1), ("eval_every", 0), ("resume", "never"), ("data", "other")],
+)
+def test_ranks_that_were_asked_for_different_things_are_refused_by_one_line(tmp_path, name, value):
+    asked = flags(tmp_path, "run")
+    if name == "data":
+        value = tmp_path / "other.txt"
+        value.write_text((tmp_path / "text.txt").read_text()[:-1] + "!")
+    asks = asked, asked | {name: value}
+    words = [["-n", "1", sys.executable, *command(one)] for one in asks]
+    process = started(2, command=[MPIEXEC, *words[0], ":", *words[1]])
+    _, err = process.communicate(timeout=60)
+    (line,) = [line for line in err.splitlines() if line.startswith("minigpt:")]
+    assert f"ranks 0 and 1 differ in {'held-out tokens' if name == 'data' else name}" in line
+    assert process.returncode == 2
+    assert not checkpoints(tmp_path / "run")
 
 
 def test_torchrun_on_cores_is_told_what_to_do(tmp_path):
@@ -104,4 +139,26 @@ def test_a_rank_that_is_killed_or_frozen_ends_the_others_and_is_named(tmp_path, 
     assert said in found.err
     assert " step " in found.err.split(said)[1]
     assert found.seconds < 30
+    assert processes_of(str(tmp_path)) == []
+
+
+def test_ranks_whose_witness_is_frozen_end(tmp_path):
+    asked = flags(tmp_path, "run", steps=100_000, dtype="float32")
+    process = started(2, *command(asked), bufsize=1, env={"MINIGPT_PATIENCE": "2"}, stderr=subprocess.DEVNULL)
+    for line in process.stdout:
+        if line.startswith("step") and "loss" in line:
+            break
+    (rank,) = (pid for pid in processes_of(str(tmp_path)) if rank_of(pid) == 0)
+    (witness,) = (
+        pid
+        for pid in processes_of("minigpt.ranks.witness")
+        if rank_of(pid) == 0
+        and Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1] == str(rank)
+    )
+    os.kill(witness, signal.SIGSTOP)
+    try:
+        process.communicate(timeout=60)
+    finally:
+        os.kill(witness, signal.SIGKILL)
+    assert process.returncode == 1
     assert processes_of(str(tmp_path)) == []

@@ -8,9 +8,9 @@ import pytest
 from tests.ranks.mpiexec import processes_of, started
 
 
-def outcome(size, *arguments):
+def outcome(size, *arguments, **options):
     """Exit code, output and errors of tests.ranks.troubles."""
-    process = started(size, "-m", "tests.ranks.troubles", *map(str, arguments))
+    process = started(size, "-m", "tests.ranks.troubles", *map(str, arguments), **options)
     out, err = process.communicate(timeout=120)
     return process.returncode, out, err
 
@@ -53,3 +53,18 @@ def test_what_one_rank_cannot_do_none_begins():
     code, _, err = outcome(3, "refused", 2, 0)
     assert code == 2
     assert "rank 2: no such shard" in err
+
+
+def test_a_file_that_one_rank_cannot_open_is_everybodys_error():
+    code, _, err = outcome(2, "unreadable", 1, 0)
+    assert code == 2
+    assert "rank 1: [Errno 2] No such file or directory: '/no/such/file'" in err
+
+
+def test_a_rank_that_lives_but_does_not_come_to_an_exchange_is_named():
+    code, _, err = outcome(2, "hang", 1, 1, env={"MINIGPT_DEADLINE": "3"})
+    assert code != 0
+    assert "CommError: step 2, all-reduce: not every rank has come within 3 s" in err
+    (line,) = [line for line in err.splitlines() if "elsewhere: " in line]
+    assert line.split("elsewhere: ")[1].startswith("rank 1 (process ")
+    assert ", saving after step 1" in line

@@ -15,18 +15,24 @@ from minigpt.ranks import witness
 class Player:
     """A rank's end of a line."""
 
-    def __init__(self, port, number, pid=2**22 + 1, host="elsewhere"):
+    def __init__(self, port, number, pid=2**22 + 1, host="elsewhere", secret="open sesame"):
         self.socket = socket.create_connection(("127.0.0.1", port))
         self.socket.settimeout(20)
         self.lines = self.socket.makefile("rb")
         if number is not None:
-            self.say(hello=number, pid=pid, host=host)
+            self.say(hello=number, pid=pid, host=host, secret=secret)
 
     def say(self, **message):
         self.socket.sendall(json.dumps(message).encode() + b"\n")
 
     def hear(self):
-        return json.loads(self.lines.readline())
+        while "beat" in (message := json.loads(self.lines.readline())):
+            continue
+        return message
+
+    def leave(self):
+        self.say(bye=0)
+        self.socket.shutdown(socket.SHUT_RDWR)
 
 
 @pytest.fixture
@@ -37,8 +43,10 @@ def run():
     def start(size):
         with socket.create_server(("127.0.0.1", 0)) as server:
             command = [sys.executable, "-m", "minigpt.ranks.witness", str(server.fileno()), str(size)]
-            pipe = {"stderr": subprocess.PIPE, "text": True}
+            pipe = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
             processes.append(subprocess.Popen(command, pass_fds=[server.fileno()], **pipe))
+            processes[-1].stdin.write("open sesame\n")
+            processes[-1].stdin.flush()
             return server.getsockname()[1], processes[-1]
 
     yield start
@@ -56,7 +64,7 @@ def test_values_are_told_in_the_order_of_ranks_and_all_take_leave(run):
         for player in players:
             assert player.hear() == {"gathered": turn, "values": ["a" * turn, "b" * turn, "c" * turn]}
     for player in players:
-        player.say(bye=0)
+        player.leave()
     assert process.wait(20) == 0
     assert process.stderr.read() == ""
 
@@ -108,23 +116,84 @@ def test_a_frozen_rank_of_this_machine_is_ended_with_the_others(run):
                 continue
         assert f"rank 1 (process {sleeper.pid} on" in told.decode()
         assert "is frozen" in told.decode()
-        assert json.loads(told)["kill"] == [sleeper.pid], "the other rank of that machine may end it"
+        assert json.loads(told.splitlines()[-1])["kill"] == [sleeper.pid], (
+            "the other rank of that machine may end it"
+        )
         one.socket.shutdown(socket.SHUT_RDWR)
         assert process.wait(20) == 1
         assert sleeper.wait(5) == -signal.SIGKILL
         frozen.socket.close()
 
 
+def test_only_who_knows_the_secret_is_a_rank_and_once(run):
+    port, process = run(2)
+    for hello in (
+        {"secret": "guess"},
+        {"number": 2},
+        {"number": "0"},
+        {"number": True},
+        {"pid": 1},
+        {"pid": None},
+    ):
+        stranger = Player(port, **{"number": 0, **hello})
+        assert stranger.lines.readline() == b"", hello
+    players = Player(port, 0), Player(port, 1)
+    players[0].say(gather=1, value=1)
+    again = Player(port, 0)
+    assert again.lines.readline() == b""
+    players[1].say(gather=1, value=2)
+    assert players[0].hear()["values"] == [1, 2]
+    for player in players:
+        player.leave()
+    assert process.wait(20) == 0
+
+
+def test_who_has_not_come_to_an_exchange_is_named(run):
+    port, _ = run(3)
+    one, *others = (Player(port, number) for number in range(3))
+    for player, at in zip(others, ("in the all-reduce of step 3", "computing step 3"), strict=True):
+        player.say(at=at)
+        player.say(gather=1, value=0)
+    one.say(at="in the all-reduce of step 3")
+    one.say(gather=1, value=0)
+    one.hear()
+    one.say(failed="not every rank has come", code=-1)
+    for player in others:
+        player.hear()
+    told = others[0].hear()
+    assert told["ended"].endswith("come; elsewhere: rank 2 (process 4194305 on elsewhere), computing step 3")
+    assert told["code"] == 1
+
+
+def test_a_rank_that_takes_leave_and_does_not_go_is_frozen(run):
+    port, process = run(1)
+    with subprocess.Popen(["sleep", "60"]) as sleeper:
+        player = Player(port, 0, pid=sleeper.pid, host=socket.gethostname())
+        player.say(bye=0)
+        assert player.hear()["kill"] == [sleeper.pid]
+        player.socket.shutdown(socket.SHUT_RDWR)
+        assert process.wait(20) == 1
+        assert sleeper.wait(20) == -signal.SIGKILL
+
+
 def test_strangers_are_not_ranks(run):
     port, process = run(1)
-    for words in (b"GET / HTTP/1.1\r\n\r\n", b"\xff\n", b"{}\n", b"[]\n", b"3\n", b'{"gather": 1}\n'):
+    for words in (
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"\xff\n",
+        b"{}\n",
+        b"[]\n",
+        b"3\n",
+        b'{"gather": 1}\n',
+        b"[" * 10**5 + b"\n",
+    ):
         stranger = Player(port, None)
         stranger.socket.sendall(words)
         stranger.socket.close()
     player = Player(port, 0)
     player.say(gather=1, value=1)
     assert player.hear()["values"] == [1]
-    player.say(bye=0)
+    player.leave()
     assert process.wait(20) == 0
 
 

@@ -6,6 +6,7 @@
 import hashlib
 import json
 import sys
+import time
 
 import numpy as np
 
@@ -46,7 +47,13 @@ def error(trainer, _):
     raise RuntimeError("cosmic rays")
 
 
-TROUBLES = {"nan": nan, "bit": bit, "error": error}
+def hang(trainer, _):
+    """A main thread that waits for something else, while its signs of life go on."""
+    trainer.world.doing("saving")
+    time.sleep(60)
+
+
+TROUBLES = {"hang": hang, "nan": nan, "bit": bit, "error": error}
 
 
 def train(world, trouble, rank, step):
@@ -82,11 +89,19 @@ def refused(world, rank):
     together(world, act)
 
 
+def unreadable(world, rank):
+    """One rank's disk lacks a file."""
+    together(world, lambda: world.rank == rank and open("/no/such/file"))
+
+
+BEFORE = {"settings": settings, "refused": refused, "unreadable": unreadable}
+
+
 def main():
     trouble, rank, step = sys.argv[1], *map(int, sys.argv[2:])
     with joined("numpy") as world:
-        if trouble in ("settings", "refused"):
-            {"settings": settings, "refused": refused}[trouble](world, rank)
+        if trouble in BEFORE:
+            BEFORE[trouble](world, rank)
         told = world.gather(train(world, trouble, rank, step))
     if world.rank == 0:
         print(json.dumps(told))

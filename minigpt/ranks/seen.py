@@ -1,0 +1,54 @@
+"""A rank as the witness sees it."""
+
+import contextlib
+import json
+import os
+import time
+
+BEAT = 1.0  # seconds between two signs of life
+PATIENCE = float(os.environ.get("MINIGPT_PATIENCE", 12))  # seconds without, after which a rank is frozen
+LONGEST = 1 << 16  # bytes of a stranger's first line
+
+
+class Rank:
+    """What is known of a rank, and the line to it."""
+
+    number = pid = host = None  # until it has said hello
+    state = "here"  # then "left" and "done", or "gone", or "failed"; or "stranger"
+    why = ""  # it has failed
+    at = "starting"  # where it says it is, for whoever asks
+
+    def __init__(self, connection):
+        connection.settimeout(BEAT)
+        self.connection, self.unread, self.heard = connection, b"", time.monotonic()
+
+    def messages(self):
+        """What has come; nothing from a line that is closed, or on which a stranger speaks."""
+        try:
+            found = self.connection.recv(1 << 16)
+            *lines, self.unread = (self.unread + found).split(b"\n")
+            messages = [dict(json.loads(line)) for line in lines]
+        except (OSError, ValueError, TypeError, RecursionError):
+            found = b""
+        if not found or (self.number is None and len(self.unread) > LONGEST):
+            self.state = "done" if self.state == "left" else "gone"
+            return []
+        self.heard = time.monotonic()
+        return messages
+
+    def tell(self, message):
+        """Send a message; a line that is closed is found out elsewhere."""
+        with contextlib.suppress(OSError):
+            self.connection.sendall(json.dumps(message).encode() + b"\n")
+
+    def silent(self):
+        """Whether nothing has come for too long."""
+        return self.state in ("here", "left") and time.monotonic() - self.heard > PATIENCE
+
+    def __str__(self):
+        return f"rank {self.number} (process {self.pid} on {self.host})"
+
+
+def whole(value):
+    """Whether JSON gave a whole number, which true is not."""
+    return type(value) is int
