@@ -27,7 +27,7 @@ def kept(tmp_path, plant=lambda params: None, batches=((TOKENS, TARGETS),), dtyp
     trainer = Trainer(TINY, params)
     trainer.state = trainer.state._replace(step=7, updates=5)
     how = HOW | {"dtype": dtype}
-    return rejected.keep(tmp_path, trainer, trainer.state, list(batches), how, "loss is nan")
+    return rejected.keep(tmp_path, trainer, list(batches), how, "loss is nan")
 
 
 def replayed(folder, *flags, code=0):
@@ -132,7 +132,7 @@ def test_a_leap_of_the_learning_rate_is_named_where_its_weights_meet(tmp_path):
     with np.errstate(all="ignore"):
         report = trainer.step_in_parts([(TOKENS, TARGETS)])
     assert not report.verdict.accepted
-    folder = rejected.keep(tmp_path, trainer, trainer.state, [(TOKENS, TARGETS)], HOW, report.verdict.reason)
+    folder = rejected.keep(tmp_path, trainer, [(TOKENS, TARGETS)], HOW, report.verdict.reason)
     cause = replayed(folder)["cause"]
     assert (cause["kind"], cause["name"]) == ("range", "h.0.ln_1")
     assert "variance" in cause["line"]
@@ -225,7 +225,7 @@ def test_a_rejected_step_comes_back_bit_for_bit(tmp_path):
     trainer = Trainer(TINY, random_params(TINY, dtype="float32"), lr=0.5, betas=(0.7, 0.8))
     trainer.step(TOKENS, TARGETS)
     batches = [(TOKENS, TARGETS), (TARGETS * 0, TARGETS)]
-    folder = rejected.keep(tmp_path, trainer, trainer.state, batches, HOW, "loss is inf")
+    folder = rejected.keep(tmp_path, trainer, batches, HOW, "loss is inf")
     found = rejected.load(folder)
     assert folder.name == "rejected_00000001"
     assert (found.config, found.optimizer, found.how) == (TINY, trainer.optimizer, HOW)
