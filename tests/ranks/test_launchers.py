@@ -2,9 +2,11 @@
 
 import pytest
 
-from minigpt.errors import CommError
+from minigpt.comm import Alone
+from minigpt.errors import CommError, DataError
 from minigpt.ranks.launchers import Place, place, tasks_here
 from minigpt.ranks.meeting import first_host, meeting_point
+from minigpt.ranks.worlds import together
 
 MPICH = {"PMI_RANK": "2", "PMI_SIZE": "4", "MPI_LOCALRANKID": "0", "MPI_LOCALNRANKS": "2"}
 TORCHRUN = {"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "4"}
@@ -80,3 +82,13 @@ def test_meeting_points():
 def test_a_meeting_point_that_is_none_is_refused(environment):
     with pytest.raises(CommError):
         meeting_point(environment)
+
+
+def test_an_error_of_the_system_is_everybody_s_too():
+    def denied():
+        raise PermissionError(13, "Permission denied", "out")
+
+    with pytest.raises(DataError, match="Permission denied: 'out'") as told:
+        together(Alone(), denied)
+    assert told.value.agreed
+    assert told.value.exit_code == 2
