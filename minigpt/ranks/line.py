@@ -40,6 +40,7 @@ class Line:
         self.size, self.step, self._turn = size, 0, 0
         self._answers, self._news, self._checks = {}, threading.Condition(), []
         self._speaking, self._open = threading.Lock(), True
+        self._witness = []  # its process, if on this machine
         self._connection, self._heard = connected(host, port), (time.monotonic(), GATHERING)
         self._tell({"hello": rank, "pid": os.getpid(), "host": socket.gethostname(), "secret": secret})
         threading.Thread(target=self._listen, name="line", daemon=True).start()
@@ -102,7 +103,7 @@ class Line:
                     file=sys.stderr,
                     flush=True,
                 )
-                end([], 1)
+                end(self._witness, 1)  # mpiexec would wait for it
             for reason in filter(None, [check() for check in self._checks]):
                 self.fail(reason)
                 time.sleep(BEAT)  # for the witness to say so
@@ -115,7 +116,8 @@ class Line:
                 if "ended" in message:
                     end(message["kill"], message["code"])
                 self._heard = time.monotonic(), 2 * PATIENCE
-                if "gathered" not in message:
+                if "beat" in message:
+                    self._witness = [message["beat"]] if message["host"] == socket.gethostname() else []
                     continue
                 with self._news:
                     self._answers[message["gathered"]] = message["values"]

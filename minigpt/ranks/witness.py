@@ -12,7 +12,7 @@ it carries what ranks tell each other before and between steps.
 Messages are JSON, one a line.
 From a rank   {"hello": rank, "pid", "host", "secret"} | {"at": text} | {"gather": n, "value"} | {"beat": 0}
               {"bye": 0} | {"failed": text, "code"}
-To a rank     {"beat": 0} | {"gathered": n, "values"} | {"ended": text, "kill": [pid], "code"}
+To a rank     {"beat": pid, "host"} | {"gathered": n, "values"} | {"ended": text, "kill": [pid], "code"}
 """
 
 import contextlib
@@ -55,7 +55,7 @@ class Witness:
         if time.monotonic() - self.told > BEAT:
             self.told = time.monotonic()
             for rank in self.ranks("here"):
-                rank.tell({"beat": 0})
+                rank.tell({"beat": os.getpid(), "host": socket.gethostname()})
 
     def deserted(self):
         """Whether rank 0's process is gone, or no rank comes."""
