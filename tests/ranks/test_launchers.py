@@ -2,11 +2,9 @@
 
 import pytest
 
-from minigpt.comm import Alone
-from minigpt.errors import CommError, DataError
+from minigpt.errors import CommError
 from minigpt.ranks.launchers import Place, place, tasks_here
-from minigpt.ranks.meeting import first_host, meeting_point
-from minigpt.ranks.worlds import together
+from minigpt.ranks.meeting import first_host, meeting_point, run_id
 
 MPICH = {"PMI_RANK": "2", "PMI_SIZE": "4", "MPI_LOCALRANKID": "0", "MPI_LOCALNRANKS": "2"}
 TORCHRUN = {"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "4"}
@@ -28,6 +26,7 @@ OPEN_MPI = {
         (TORCHRUN, Place("torchrun", 5, 8, 1, 4, False)),
         (STEP | {"SLURM_STEP_TASKS_PER_NODE": "8(x2)"}, Place("srun", 9, 16, 1, 8, True)),
         (MPICH | STEP, Place("mpiexec (MPICH)", 2, 4, 0, 2, True)),
+        ({"PMI_RANK": "9", "PMI_SIZE": "16"} | STEP, Place("mpiexec (MPICH)", 9, 16, 1, 2, True)),
         # a batch script is no rank: it belongs to no step
         ({"SLURM_PROCID": "0", "SLURM_NTASKS": "16", "SLURM_LOCALID": "0"}, None),
         ({"PMI_RANK": "0", "PMI_SIZE": "1"}, Place("mpiexec (MPICH)", 0, 1, 0, 1, True)),
@@ -38,6 +37,7 @@ def test_places(environment, expected):
 
 
 NONSENSE = [{"PMI_RANK": "4"}, {"PMI_RANK": "x"}, {"PMI_SIZE": "-1"}, {"PMI_SIZE": ""}]
+NONSENSE += [{"PMI_SIZE": "9" * 5000}]
 
 
 @pytest.mark.parametrize("changes", NONSENSE)
@@ -72,6 +72,9 @@ def test_meeting_points():
     torchrun = {"MASTER_ADDR": "host", "MASTER_PORT": "29400", "TORCHELASTIC_USE_AGENT_STORE": "True"}
     assert meeting_point(torchrun) == ("host", 29401)
     assert meeting_point({"SLURM_STEP_NODELIST": "n[3-4]", "SLURM_JOB_ID": "1234567"}) == ("n3", 24567)
+    steps = [{"SLURM_STEP_NODELIST": "n3", "SLURM_JOB_ID": "1", "SLURM_STEP_ID": step} for step in "01"]
+    assert meeting_point(steps[0]) != meeting_point(steps[1])
+    assert run_id(steps[0]) != run_id(steps[1])
 
 
 @pytest.mark.parametrize(
@@ -82,13 +85,3 @@ def test_meeting_points():
 def test_a_meeting_point_that_is_none_is_refused(environment):
     with pytest.raises(CommError):
         meeting_point(environment)
-
-
-def test_an_error_of_the_system_is_everybody_s_too():
-    def denied():
-        raise PermissionError(13, "Permission denied", "out")
-
-    with pytest.raises(DataError, match="Permission denied: 'out'") as told:
-        together(Alone(), denied)
-    assert told.value.agreed
-    assert told.value.exit_code == 2

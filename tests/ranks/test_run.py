@@ -50,7 +50,7 @@ def test_a_run_goes_on_with_other_numbers_of_ranks(tmp_path, alone):
         process = started(size, *command(asked), bufsize=1)
         for line in process.stdout:
             if line.startswith(f"step {steps:>2}/12 | loss") and steps < 12:
-                one = next(pid for pid in processes_of("minigpt train") if rank_of(pid) == size - 1)
+                one = next(pid for pid in processes_of(str(tmp_path)) if rank_of(pid) == size - 1)
                 os.kill(one, signal.SIGTERM)
                 break
         _, err = process.communicate(timeout=120)

@@ -32,14 +32,14 @@ def test_a_bit_that_flips_on_one_rank_is_found_and_named():
 
 
 @pytest.mark.parametrize("rank", [0, 1])
-def test_an_error_that_nobody_expects_ends_all_ranks(rank):
+def test_an_error_that_nobody_expects_ends_all_ranks(rank, tmp_path):
     start = time.monotonic()
-    code, _, err = outcome(2, "error", rank, 1)
+    code, _, err = outcome(2, "error", rank, 1, tmp_path)
     assert code != 0
     assert f"rank {rank} (process" in err
     assert "RuntimeError: cosmic rays" in err
     assert time.monotonic() - start < 60
-    assert processes_of("tests.ranks.troubles") == []
+    assert processes_of(str(tmp_path)) == []
 
 
 def test_ranks_that_were_told_different_things_are_refused():

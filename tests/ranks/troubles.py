@@ -98,7 +98,7 @@ BEFORE = {"settings": settings, "refused": refused, "unreadable": unreadable}
 
 
 def main():
-    trouble, rank, step = sys.argv[1], *map(int, sys.argv[2:])
+    trouble, rank, step = sys.argv[1], *map(int, sys.argv[2:4])
     with joined("numpy") as world:
         if trouble in BEFORE:
             BEFORE[trouble](world, rank)
