@@ -283,7 +283,7 @@ BAD = {
         "minigpt: training text: .* but one window",
     ),
     "huge": (["--n-layer", "1000000000"], "minigpt: n_layer must be between 1 and 10000"),
-    "no place": (["--out", "/proc/nowhere"], "minigpt: .*No such file or directory: '/proc/nowhere'"),
+    "no place": (["--out", "/proc/nowhere"], "minigpt: out: /proc/nowhere .*: No such file"),
     "no name": (["--out", ""], "minigpt: --out: expected a path, found none"),
     "threads": (["--threads", "0"], "minigpt: threads must be between 1"),
 }
