@@ -38,7 +38,7 @@ bounds-table: $(VENV)/.proof  # how far honest programs stay below the bounds of
 fuzz: $(VENV)/.test  # 10,000 damaged files of each format of weights
 	$(RUN)/python -m tests.fuzz_weights
 
-faults: $(VENV)/.test  # kills, power cuts, full disks, flipped bits, signals; writes PROOF.md; 20 minutes
+faults: $(VENV)/.test  # kills, power cuts, full disks, flipped bits, signals; writes PROOF.md; an hour and more
 	$(RUN)/python -m tests.campaigns $(ARGS)
 
 guard: $(VENV)/.test  # how often the spike guard refuses a step that is no spike; ARGS="RUN/metrics.jsonl" for real ones
