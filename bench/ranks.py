@@ -4,6 +4,7 @@ Both take the same global batch; runs of each alternate. Then the all-reduce of 
 itself, against its bound: two processes that copy as many bytes at once as each of them has to write; and
 what ZeRO-1 leaves of the moments on a rank. --save keeps a record.
 """
+
 import dataclasses
 import json
 import statistics
