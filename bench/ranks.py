@@ -113,7 +113,8 @@ def main():
         )
     if options.save:
         results = {"medians": rows, "runs": runs}
-        print(save_record(Path("bench/records"), "ranks", dataclasses.asdict(options), results))
+        name = f"ranks-{options.model}"
+        print(save_record(Path("bench/records"), name, dataclasses.asdict(options), results))
     return 0
 
 

@@ -31,7 +31,7 @@ class Saver:
             try:
                 self._under_way = self._begun(step, take())
             except CheckpointError as error:
-                self._failed(error)
+                self.failed(error)
         self.held_up += time.perf_counter() - start
 
     def _begun(self, step, snapshot):
@@ -50,9 +50,10 @@ class Saver:
         try:
             self.latest, self.saved, self.failure = job.result(), job.argument.step, None
         except CheckpointError as error:
-            self._failed(error)
+            self.failed(error)
 
-    def _failed(self, error):
+    def failed(self, error):
+        """Warn that a checkpoint that was asked for will not come; the run goes on."""
         self.failure = error
         self.warn(f"{error}; the last checkpoint is {self.latest or 'none'}")
 

@@ -10,7 +10,7 @@ from minigpt.arrays import device_of, on_device
 from minigpt.comm import Alone
 from minigpt.config import OptimizerConfig
 from minigpt.door import checked_batches, checked_params, dtype_of_params, flat_copy
-from minigpt.errors import ConfigError, NumericsError
+from minigpt.errors import CheckpointError, ConfigError, NumericsError
 from minigpt.memory import explained
 from minigpt.train import new_state, train_step
 
@@ -76,14 +76,15 @@ class Trainer:
         self.state = state._replace(**placed)
 
     def whole_state(self):
-        """The state with all moments, which with ZeRO-1 are put together: every rank must ask for it."""
+        """The state with all moments, which with ZeRO-1 are put together: every rank must ask for it.
+
+        Raises CheckpointError on every rank where one has no memory for them.
+        """
         state = self.state
         if not self.world.sharded:
             return state
-        first, second = (
-            self.world.all_gather(moment, np.empty_like(state.params.buffer))
-            for moment in (state.first, state.second)
-        )
+        places = memory_for(self.world, lambda: [np.empty_like(state.params.buffer) for _ in range(2)])
+        first, second = map(self.world.all_gather, (state.first, state.second), places)
         return state._replace(first=first, second=second)
 
     def step(self, tokens, targets):
@@ -112,6 +113,18 @@ class Trainer:
                 self.config, self.optimizer, self.ops, self.world, self.state, ready
             )
         return report
+
+
+def memory_for(world, take):
+    """What take() has room for, if every rank has it: none may wait for one that gave up."""
+    try:
+        places = take()
+    except MemoryError:
+        places = None
+    without = [rank for rank, found in enumerate(world.gather(places is not None)) if not found]
+    if without:
+        raise CheckpointError(f"no memory is left on ranks {without} for the moments of all ranks")
+    return places
 
 
 def compute_dtype(dtype, params):

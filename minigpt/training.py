@@ -10,7 +10,7 @@ from minigpt.compressors import bits_per_byte
 from minigpt.corpus import read_corpus
 from minigpt.data import batch
 from minigpt.decode import Decoder
-from minigpt.errors import MinigptError, NumericsError
+from minigpt.errors import CheckpointError, MinigptError, NumericsError
 from minigpt.evaluate import evaluate
 from minigpt.flops import flops_per_token, peak_of
 from minigpt.kernels.cpu.team import available_cores
@@ -63,9 +63,7 @@ class Run:
             **vars(optimizer_config(recipe)),
         )
         # text is made in the type of the masters: a sample costs little, and cached attention wants float32
-        self.precise = kernels.table(
-            recipe.ops, masters(recipe), threads_of(recipe, world), recipe.device
-        )
+        self.precise = kernels.table(recipe.ops, masters(recipe), threads_of(recipe, world), recipe.device)
         with self.trainer.ops.session():
             self.peak, self.machine = peak_of(recipe, self.trainer.ops)
         self.peak *= world.size
@@ -148,17 +146,10 @@ class Run:
             check_weights(self.world, step, self.trainer.params)
 
     def given_up(self, verdict):
-        """Keep the last step for `minigpt replay`, and say what there is to do."""
-        recipe, state = self.recipe, self.trainer.whole_state()
+        """Why the run is given up, and what there is to do; every rank must ask for it."""
+        recipe, kept = self.recipe, self.kept(verdict)
         if self.world.rank:
             return "told by rank 0"
-        batches = self.batches_of(state.step - 1, 0, self.world.size)
-        how = {name: getattr(recipe, name) for name in rejected.HOW}
-        try:
-            folder = rejected.keep(recipe.out, self.trainer, batches, how, verdict.reason, state)
-            kept = f"minigpt replay {folder} says where the last one's numbers were lost"
-        except (MinigptError, OSError) as reason:
-            kept = f"the last one could not be kept for minigpt replay: {reason}"
         self.saver.wait()
         anew = "start anew with --resume never and a lower --lr"
         if last := last_sound(recipe.out):
@@ -167,6 +158,19 @@ class Run:
         else:
             saved = "no checkpoint was saved before"
         return f"{guard.PATIENCE} steps in a row were rejected, {saved}; {kept}; {anew}"
+
+    def kept(self, verdict):
+        """Keep the last step for `minigpt replay`; what to say of that."""
+        how = {name: getattr(self.recipe, name) for name in rejected.HOW}
+        try:
+            state = self.trainer.whole_state()
+            if self.world.rank:
+                return ""
+            batches = self.batches_of(state.step - 1, 0, self.world.size)
+            folder = rejected.keep(self.recipe.out, self.trainer, batches, how, verdict.reason, state)
+        except (MinigptError, OSError) as reason:
+            return f"the last one could not be kept for minigpt replay: {reason}"
+        return f"minigpt replay {folder} says where the last one's numbers were lost"
 
     def validate(self, whole=False, progress=lambda rows: None):
         """Score the held-out text, or windows spread over it, and report."""
@@ -194,7 +198,11 @@ class Run:
     def save(self):
         """Begin to save a checkpoint of now; rank 0 writes it."""
         self.world.doing("saving")
-        state = self.trainer.whole_state()
+        try:
+            state = self.trainer.whole_state()
+        except CheckpointError as error:
+            self.saver.failed(CheckpointError(f"step {self.trainer.state.step}: not saved: {error}"))
+            return
         if self.world.rank:
             return
         rows = self.recipe.tokens_per_step // self.recipe.context

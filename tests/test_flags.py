@@ -230,6 +230,7 @@ def with_file(place, leaf, name, path):
     return changed(command, **more, **{name: (path,) if tuple in kinds[name] else path})
 
 
+CLOSED = ("secret", "secret.bin", "secret.json", "closed", "closed/inside")  # to all but root
 FINE = {("sample", "prompt_file", path) for path in ("empty", "empty.bin", "empty.json", "/dev/null")}
 
 
@@ -245,7 +246,7 @@ def test_a_file_that_is_none_is_refused(place, nasty, capsys, leaf, name, kind, 
 
 
 @pytest.mark.usefixtures("hurry")
-@pytest.mark.parametrize("path", ["secret", "secret.bin", "secret.json", "closed", "closed/inside"])
+@pytest.mark.parametrize("path", CLOSED)
 @pytest.mark.parametrize(("leaf", "name", "kind"), OLD)
 def test_a_file_that_may_not_be_read_is_refused(place, nasty, capsys, nobody, leaf, name, kind, path):
     command = with_file(place, leaf, name, str(nasty / path))
@@ -253,16 +254,17 @@ def test_a_file_that_may_not_be_read_is_refused(place, nasty, capsys, nobody, le
 
 
 UNFIT = ("text/below", "loop/below", "dangling/below", "x" * 300, "/dev/null/below", "/proc/nowhere/new", "")
-UNFIT_FILE = ("folder", "fifo", "socket", "/dev/null", "/dev/full", "/proc/self/mem")  # nothing to replace
-UNFIT_FOLDER = ("text", "fifo", "socket", "/dev/null", "dangling", "loop")
+UNFIT_FOR = {
+    NEW_FILE: ("folder", "fifo", "socket", "/dev/null", "/dev/full", "/proc/self/mem"),  # nothing to replace
+    NEW_FOLDER: ("text", "fifo", "socket", "/dev/null", "dangling", "loop"),
+}
 
 
 @pytest.mark.usefixtures("hurry")
 @pytest.mark.parametrize(
     ("leaf", "name", "path"),
-    [(leaf, name, path) for leaf, name, kind in NEW
-     for path in (*UNFIT, *(UNFIT_FILE if kind == NEW_FILE else UNFIT_FOLDER))],
-)  # fmt: skip
+    [(leaf, name, path) for leaf, name, kind in NEW for path in (*UNFIT, *UNFIT_FOR[kind])],
+)
 def test_a_place_that_cannot_be_written_to_is_refused(place, nasty, capsys, leaf, name, path):
     command = with_file(place, leaf, name, path and str(nasty / path))
     refused(place, capsys, lambda: cli.carried_out(command))

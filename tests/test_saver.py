@@ -5,8 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from minigpt.comm import World
 from minigpt.errors import CheckpointError
 from minigpt.saver import Saver
+from minigpt.training import Run
 
 
 def taken(step):
@@ -98,3 +100,16 @@ def test_any_other_error_comes_out_where_it_is_waited_for():
     saver.save(3, taken(3))
     with pytest.raises(ZeroDivisionError):
         saver.__exit__()
+
+
+def test_moments_that_no_memory_is_left_for_are_a_save_that_failed():
+    def no_memory():
+        raise CheckpointError("no memory is left on ranks [1] for the moments of all ranks")
+
+    said, world = [], World()
+    trainer = SimpleNamespace(whole_state=no_memory, state=SimpleNamespace(step=7))
+    with Saver(lambda snapshot: "path", said.append) as saver:
+        Run.save(SimpleNamespace(world=world, trainer=trainer, saver=saver))
+    (line,) = said
+    assert line.startswith("step 7: not saved: no memory is left on ranks [1]")
+    assert saver.failure

@@ -1,1 +1,1 @@
-"""Scale on paper: what a step of data-parallel training takes on 1 to 1,024 ranks, from measured parts."""
+"""Scale on paper: a step of data-parallel training on 1 to 1,024 ranks, from parts that were measured."""

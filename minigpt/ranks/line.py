@@ -10,7 +10,8 @@ import threading
 import time
 
 from minigpt.errors import CommError
-from minigpt.ranks.witness import BEAT, GATHERING, PATIENCE, kill_process
+from minigpt.ranks.seen import BEAT, GATHERING, PATIENCE
+from minigpt.ranks.witness import kill_process
 
 # seconds that a rank waits for the others in an exchange: one may be validating, or saving
 ANSWER = float(os.environ.get("MINIGPT_DEADLINE", 600))
@@ -67,9 +68,13 @@ class Line:
     @contextlib.contextmanager
     def within(self, exchange):
         """Be in an exchange until the end of the block."""
-        self._tell({"at": f"in the {exchange} of step {self.step}"})
+        self.wait_in(exchange)
         yield
         self._tell({"at": f"computing step {self.step}, after the {exchange}"})
+
+    def wait_in(self, exchange):
+        """From now on this rank waits for the others."""
+        self._tell({"at": f"in the {exchange} of step {self.step}"})
 
     def watch(self, check):
         """Ask check() at every sign of life; what it says is why this rank cannot go on, unless it is ""."""

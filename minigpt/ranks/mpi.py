@@ -14,7 +14,7 @@ from mpi4py import MPI  # noqa: E402
 from minigpt.errors import CommError  # noqa: E402
 from minigpt.ranks.line import ANSWER  # noqa: E402
 from minigpt.ranks.overlap import Overlapping  # noqa: E402
-from minigpt.ranks.witness import GATHERING  # noqa: E402
+from minigpt.ranks.seen import GATHERING  # noqa: E402
 
 EAGER = 0.02  # seconds of asking without a pause; a pause may cost a large message its pace
 PAUSE = 2e-4  # seconds between two questions after that

@@ -11,8 +11,11 @@ import threading
 from minigpt.arrays import use_gpu
 from minigpt.errors import CommError
 from minigpt.ranks.gpus import check_gpus, own_gpu
+from minigpt.ranks.line import ANSWER
+from minigpt.ranks.overdue import Overdue
 from minigpt.ranks.overlap import Overlapping
 
+EXCHANGE = "exchange between GPUs"
 TYPES = {"float32": "NCCL_FLOAT32", "float64": "NCCL_FLOAT64"}
 
 
@@ -34,6 +37,7 @@ class NCCLWorld(Overlapping):
         self.number = {name: self.cupy.zeros(1, name) for name in TYPES}
         self._asking = threading.Lock()
         self.ready, self.done = (self.cupy.cuda.Event(disable_timing=True) for _ in range(2))
+        self.overdue = Overdue(self.done, ANSWER)
         line.watch(self._check)
 
     def mean(self, number):
@@ -60,6 +64,7 @@ class NCCLWorld(Overlapping):
     def finish(self):
         """What is launched from now on waits for what was started; this program does not."""
         self.done.record(self.stream)
+        self.overdue.begin()
         self.cupy.cuda.get_current_stream().wait_event(self.done)
 
     def reduce_scatter(self, array):
@@ -119,12 +124,17 @@ class NCCLWorld(Overlapping):
     def _check(self):
         """Asked every second, from another thread: what has failed on the way? "" is nothing."""
         with self._asking:
+            if not self.ranks:
+                return ""
+            use_gpu()  # a thread begins with the first GPU
             try:
-                if self.ranks:
-                    self.ranks.check_async_error()
+                self.ranks.check_async_error()
             except self.nccl.NcclError as error:
                 return f"{error}; NCCL_DEBUG=INFO says more"
-        return ""
+            if not self.overdue():
+                return ""
+        self.line.wait_in(EXCHANGE)
+        return f"CommError: step {self.line.step}, {EXCHANGE}: not every rank has come within {ANSWER:g} s"
 
     def close(self):
         """Take leave, after all that is in line."""

@@ -7,6 +7,9 @@ import time
 
 BEAT = 1.0  # seconds between two signs of life
 PATIENCE = float(os.environ.get("MINIGPT_PATIENCE", 12))  # seconds without, after which a rank is frozen
+# seconds until all ranks must have come, from the first
+GATHERING = float(os.environ.get("MINIGPT_GATHERING", 25))
+STARTER = "MINIGPT_STARTER"  # the process of `minigpt train --ranks`, on the machine of rank 0
 LONGEST = 1 << 16  # bytes of a stranger's first line
 
 

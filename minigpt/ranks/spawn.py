@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import os
 import shutil
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from minigpt.errors import ConfigError
 from minigpt.ranks.launchers import place
+from minigpt.ranks.seen import STARTER
 from minigpt.recipe import dealt
 from minigpt.stop import NUMBERS
 
@@ -43,7 +45,8 @@ def carried(command):
     for number in NUMBERS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, forward)
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+    environment = {**os.environ, STARTER: str(os.getpid())}  # whose end the ranks notice, even kill -9
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, env=environment)
     if waiting:
         process.terminate()
     code = process.wait()

@@ -23,10 +23,10 @@ import signal
 import socket
 import sys
 import time
+from pathlib import Path
 
-from minigpt.ranks.seen import BEAT, PATIENCE, Rank, whole
+from minigpt.ranks.seen import BEAT, GATHERING, PATIENCE, STARTER, Rank, whole
 
-GATHERING = 60.0  # seconds until all ranks must have come, from the first
 PARTING = 8.0  # seconds that ranks have to end after they were told to
 
 
@@ -36,6 +36,7 @@ class Witness:
     def __init__(self, server, size, secret):
         self.server, self.size, self.secret = server, size, secret
         self.parent, self.told = os.getppid(), 0.0
+        self.starter = int(os.environ.get(STARTER, 0))
         self.lines, self.values = [], {}
         self.began, self.code = time.monotonic(), 1  # the exit code of every rank
 
@@ -122,6 +123,8 @@ class Witness:
             return f"{frozen[0]} is frozen: nothing heard from it for {PATIENCE:g} s, {frozen[0].at}"
         if self.absent() and time.monotonic() - self.began > GATHERING:
             return f"of {self.size} ranks these have not come within {GATHERING:g} s: {self.absent()}"
+        if self.starter and not is_alive(self.starter):
+            return f"minigpt train --ranks (process {self.starter}), which started the ranks, was killed"
         return ""
 
     def elsewhere(self, failed):
@@ -155,6 +158,17 @@ def say(line):
     """A line on standard error, which may be closed."""
     with contextlib.suppress(OSError):
         print(line, file=sys.stderr, flush=True)
+
+
+def is_alive(pid):
+    """Whether a process runs; one that has ended while nobody asks for its exit code does not."""
+    try:
+        os.kill(pid, 0)
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's, or a machine without /proc
+        return True
 
 
 def kill_process(pid):

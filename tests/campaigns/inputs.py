@@ -1,8 +1,11 @@
-"""Nonsense for every field and flag: is it refused in one line, and how long does the answer take?"""
+"""Nonsense for every field, flag and file: is it refused in one line, and how long does the answer take?"""
 
 import contextlib
 import io
+import os
 import re
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -13,16 +16,31 @@ from minigpt.recipe import Recipe, resolved
 from tests.campaigns import Row
 from tests.support.commands import CHOICE, KINDS, Place, fields, leaves
 from tests.test_fields import cases
-from tests.test_flags import BAD, changed, parse
+from tests.test_flags import (
+    BAD,
+    CLOSED,
+    FINE,
+    NEW,
+    OLD,
+    PATHS,
+    UNFIT,
+    UNFIT_FOR,
+    Nasty,
+    changed,
+    parse,
+    with_file,
+)
 
 LIMIT = 1.0  # seconds
 KINDS_OF_CONFIG = {"GPTConfig": GPTConfig, "OptimizerConfig": OptimizerConfig, "Recipe": Recipe}
 
 
 def campaign(scale=1.0):
-    """Both goals. scale: the share of the cases."""
+    """All goals. scale: the share of the cases."""
     with tempfile.TemporaryDirectory() as folder:
-        return [configurations(scale), flags(Place(Path(folder)), scale)]
+        Path(folder).chmod(0o755)  # where another user may look
+        place = Place(Path(folder))
+        return [configurations(scale), flags(place, scale), *files(place, scale), processes(place)]
 
 
 def configurations(scale):
@@ -60,14 +78,76 @@ def flags(place, scale):
                    slowest)  # fmt: skip
 
 
+def files(place, scale):
+    """Every file and folder that a command reads or writes: what is there is of another kind, or closed."""
+    (place.root / "nasty").mkdir()
+    root = Nasty(place.root / "nasty").root
+    read = [(leaf, name, path) for leaf, name, _ in OLD for path in PATHS if (leaf, name, path) not in FINE]
+    closed = [(leaf, name, path) for leaf, name, _ in OLD for path in CLOSED]
+    written = [(leaf, name, path) for leaf, name, kind in NEW for path in (*UNFIT, *UNFIT_FOR[kind])]
+    every = max(1, round(1 / scale))
+    yield tried("files to read: missing, a folder, empty, a pipe, ...", place, root, read[::every])
+    yield tried("places to write to that cannot be", place, root, written[::every])
+    with unprivileged():
+        yield tried("files to read: unreadable", place, root, closed[::every])
+
+
+def tried(goal, place, root, cases):
+    """The row of commands with one bad file each."""
+    slowest, wrong = 0.0, []
+    for leaf, name, path in cases:
+        command = with_file(place, leaf, name, path and str(root / path))
+        start = time.perf_counter()
+        if not is_refused(command):
+            wrong.append(f"{leaf} {name} {path}")
+        slowest = max(slowest, time.perf_counter() - start)
+    return verdict(f"{goal}: exit code 2, one line", wrong, len(cases), slowest)
+
+
+@contextlib.contextmanager
+def unprivileged():
+    """Without root's right to read everything."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(65534)
+    yield
+    os.seteuid(before)
+
+
+def processes(place):
+    """One bad number or file for every command, from the start of its process to its end."""
+    slowest, wrong, n = 0.0, [], 0
+    for leaf in leaves():
+        numbers = [field.name for field, kinds in fields(leaf) if kinds & {int, float}]
+        bad = [f"--{numbers[0].replace('_', '-')}", "nonsense"] if numbers else ["--tokenizer", "/nowhere"]
+        words = [*place.words(leaf), *bad] if leaf.name != "inspect" else ["inspect", "/nowhere"]
+        start, n = time.perf_counter(), n + 1
+        command = [sys.executable, "-m", "minigpt", *words]
+        ended = subprocess.run(command, capture_output=True, text=True, check=False)
+        slowest = max(slowest, time.perf_counter() - start)
+        if not told_in_one_line(ended.returncode, ended.stdout, ended.stderr):
+            wrong.append(f"{leaf.name}: {ended.returncode}, {ended.stderr}")
+    return verdict("one bad flag for every command, its process's start included", wrong, n, slowest)
+
+
 def is_refused(command):
     """Whether a command ends with code 2 and one line, without anything said or raised besides."""
-    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+    streams = [io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2)]
+    with contextlib.redirect_stdout(streams[0]), contextlib.redirect_stderr(streams[1]):
         try:
             code = cli.carried_out(command)
         except MinigptError:
             return False
-    return code == 2 and not out.getvalue() and bool(re.fullmatch(r"minigpt: [^\n]+\n", err.getvalue()))
+    for stream in streams:
+        stream.flush()
+    return told_in_one_line(code, *(stream.buffer.getvalue().decode() for stream in streams))
+
+
+def told_in_one_line(code, out, err):
+    """Whether a command has ended with code 2 and said why in one line."""
+    if code == 2 and not err:  # inspect's verdicts are what it was asked for
+        return bool(re.search(r"^verdict: not usable\. [^\n]+\n\Z", out, re.MULTILINE))
+    return code == 2 and not out and bool(re.fullmatch(r"minigpt: [^\n]+\n", err))
 
 
 def verdict(goal, wrong, tried, slowest):

@@ -46,9 +46,7 @@ def test_nonsense_is_refused(changes):
         place(MPICH | changes)
 
 
-@pytest.mark.parametrize(
-    ("value", "most"), [("8(x2),4", 8), ("2,16(x3)", 16), ("1", 1), ("", 1), ("x", 1)]
-)
+@pytest.mark.parametrize(("value", "most"), [("8(x2),4", 8), ("2,16(x3)", 16), ("1", 1), ("", 1), ("x", 1)])
 def test_tasks_of_a_machine(value, most):
     assert tasks_here(value) == most
 

@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import json
+import os
 import secrets
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from minigpt.errors import CommError
 from minigpt.model import param_shapes
 from minigpt.ranks.gpus import SHARE, check_gpus
 from minigpt.ranks.nccl import library
+from minigpt.ranks.overdue import Overdue
+from minigpt.ranks.spawn import mpiexec
 from tests.ranks.nccl_faults import FAULTS, HARMLESS
 from tests.ranks.on_gpus import CONFIG, CONTEXT, ROWS
 from tests.ranks.processes import PIPES, by_mpiexec, by_nobody, by_srun, by_torchrun, output, python
@@ -203,6 +206,37 @@ with emulated_cupy(), met_alone("cupy") as world:
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert ended.returncode == 1
     assert "NCCL_ERROR_REMOTE_ERROR: a network cable; NCCL_DEBUG=INFO says more; every" in ended.stderr
+
+
+def test_a_rank_that_does_not_come_to_an_exchange_between_gpus_is_named():
+    command = [mpiexec(), "-n", "2", *python(["tests.ranks.gpu_hang"])]
+    environment = {**os.environ, "MINIGPT_DEADLINE": "3"}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode != 0
+    late = "CommError: step 2, exchange between GPUs: not every rank has come within 3 s; elsewhere: rank 1 "
+    assert late in ended.stderr
+    assert ", saving after step 2" in ended.stderr.split(late)[1]
+
+
+def test_work_is_overdue_when_neither_it_ends_nor_any_new_begins():
+    now, event = [0.0], SimpleNamespace(done=True)
+    overdue = Overdue(event, 10, lambda: now[0])
+
+    def asked_at(second):
+        now[0] = second
+        return overdue()
+
+    assert not asked_at(20)
+    event.done = False
+    overdue.begin()
+    assert not asked_at(25)
+    assert not asked_at(34)
+    overdue.begin()
+    assert not asked_at(36)
+    assert not asked_at(46)
+    assert asked_at(47)
+    event.done = True
+    assert not asked_at(48)
 
 
 def test_without_nccl_it_is_said_what_to_install(monkeypatch):

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from minigpt.comm import World
 from minigpt.recipe import Recipe
 from minigpt.run import run
 from minigpt.shelf import checkpoints
 from tests.ranks.mpiexec import MPIEXEC, processes_of, rank_of, started
 from tests.ranks.runs import command, flags, signalled
+from tests.support.tiny_runs import go, recipe
 
 
 def ranks_run(size, asked, **options):
@@ -82,6 +84,29 @@ def test_a_terminal_that_goes_lets_the_ranks_it_started_save(tmp_path):
     assert process.returncode == 75
     assert "stopped by a signal, saved: " in out
     assert checkpoints(tmp_path / "run")
+
+
+def test_ranks_end_when_the_command_that_started_them_is_killed(tmp_path):
+    asked = flags(tmp_path, "run", steps=100_000, dtype="float32", ranks=2)
+    process = started(1, *command(asked), command=[sys.executable], bufsize=1)
+    for line in process.stdout:
+        if line.startswith("step") and "loss" in line:
+            break
+    process.kill()
+    _, err = process.communicate(timeout=60)  # to the end of its output, which the ranks hold
+    assert f"train --ranks (process {process.pid}), which started the ranks, was killed; every rank" in err
+    assert processes_of(str(tmp_path)) == []
+
+
+def test_a_rank_says_what_it_does_between_steps(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(World, "doing", lambda world, what: said.append(what))
+    monkeypatch.setattr(World, "at", lambda world, step: said.append(step))
+    asked = recipe(tmp_path, steps=2, sample_every=1, eval_every=1, checkpoint_every=1)
+    assert go(asked) == 0
+    assert said == [
+        "sampling", 1, "sampling", "validating", "saving", 2, "sampling", "saving", "validating",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The witness, with sockets that play the ranks."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -40,10 +41,11 @@ def run():
     """start(size) -> (port, the witness's process, its lines of standard error)."""
     processes = []
 
-    def start(size):
+    def start(size, **environment):
         with socket.create_server(("127.0.0.1", 0)) as server:
             command = [sys.executable, "-m", "minigpt.ranks.witness", str(server.fileno()), str(size)]
             pipe = {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+            pipe["env"] = os.environ | environment
             processes.append(subprocess.Popen(command, pass_fds=[server.fileno()], **pipe))
             processes[-1].stdin.write("open sesame\n")
             processes[-1].stdin.flush()
@@ -205,3 +207,11 @@ def test_who_dies_before_all_have_come_is_named_with_those_who_have_not(run):
     assert "rank 1" in said
     assert "rank 0, not yet here," in said
     assert "rank 2, not yet here," in said
+
+
+def test_who_does_not_come_is_named(run):
+    port, process = run(3, MINIGPT_GATHERING="2")
+    player = Player(port, 1)
+    assert player.hear()["ended"] == "of 3 ranks these have not come within 2 s: [0, 2]"
+    player.socket.shutdown(socket.SHUT_RDWR)
+    assert process.wait(20) == 1

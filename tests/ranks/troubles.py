@@ -11,11 +11,11 @@ import time
 import numpy as np
 
 from minigpt.config import GPTConfig
-from minigpt.errors import MinigptError
+from minigpt.errors import CheckpointError, MinigptError
 from minigpt.model import init_params
-from minigpt.ranks.equal import check_settings, check_weights
+from minigpt.ranks.equal import agreed, check_settings, check_weights
 from minigpt.ranks.worlds import from_first, joined, together
-from minigpt.trainer import Trainer
+from minigpt.trainer import Trainer, memory_for
 from tests.ranks.steps import parts_of
 
 CONFIG = GPTConfig(2, 2, 8, 12, 37)
@@ -94,7 +94,22 @@ def unreadable(world, rank):
     together(world, lambda: world.rank == rank and open("/no/such/file"))
 
 
-BEFORE = {"settings": settings, "refused": refused, "unreadable": unreadable}
+def memory(world, rank):
+    """One rank has no room for the moments of all; a whole state is there again later."""
+
+    def take():
+        if world.rank == rank:
+            raise MemoryError
+        return ["a place"]
+
+    try:
+        memory_for(world, take)
+    except CheckpointError as error:
+        assert memory_for(world, lambda: ["a place"]) == ["a place"]
+        raise agreed(error) from None
+
+
+BEFORE = {"settings": settings, "refused": refused, "unreadable": unreadable, "memory": memory}
 
 
 def main():

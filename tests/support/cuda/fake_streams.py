@@ -43,7 +43,7 @@ class Stream:
     def __init__(self, null=False, non_blocking=False, ptds=False, priority=None):
         self.ptr = 0 if null else next(_handles)
         self.non_blocking = non_blocking
-        self.count = 0  # pieces of work it was given
+        self.count, self.done = 0, 0  # pieces of work it was given, and that are carried out
         self.after = {}  # another stream's ptr -> of how many of its pieces ours comes after
         self.waiting = []  # (number of the piece, function): not carried out yet
         STREAMS[self.ptr] = self
@@ -71,7 +71,9 @@ class Stream:
     def carry_out(self, count):
         """Do what is waiting, up to so many pieces."""
         while self.waiting and self.waiting[0][0] <= count:
-            self.waiting.pop(0)[1]()
+            number, function = self.waiting.pop(0)
+            function()
+            self.done = number
 
     def synchronize(self):
         WAITS.append("stream")
@@ -97,6 +99,11 @@ class Event:
         self.time = time.perf_counter()
         self.moment = {**stream.after, stream.ptr: stream.count}
         RECORD.append(("record", stream.ptr, self.moment))
+
+    @property
+    def done(self):
+        """Whether it is past: a kernel is as soon as it was launched."""
+        return all(ptr == 0 or STREAMS[ptr].done >= count for ptr, count in self.moment.items())
 
     def synchronize(self):
         """Waiting for an event that was never recorded is no wait."""
