@@ -37,13 +37,17 @@ def rows_of(name, scale):
         return [Row(name, "ends", f"{type(error).__name__}: {error}", False)]
 
 
-def table(found, left, scale):
+def commit():
+    """What is tested; with a + if a file differs."""
+    return git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
+
+
+def table(found, left, scale, tested):
     """PROOF.md: one line a goal; left: campaigns that have not been run."""
-    commit = git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
     lines = [
         "# What was proven, and when",
         "",
-        f"Written by `make faults` on {datetime.date.today()}, commit {commit}, scale {scale:g}, on "
+        f"Written by `make faults` on {datetime.date.today()}, commit {tested}, scale {scale:g}, on "
         f"{processor()}, Python {platform.python_version()}.",
         "",
         "| campaign | goal | required | last value | |",
@@ -70,6 +74,7 @@ def main(arguments=None):
     parser.add_argument("--only", choices=names(), help="one campaign")
     parser.add_argument("--out", type=Path, help="where the table goes; PROOF.md if all of it is run")
     options = parser.parse_args(arguments)
+    tested = commit()  # now: the table itself is a file that will differ
     found, left = [], [options.only] if options.only else names()
     out = options.out or (PROOF if options.scale == 1 and not options.only else None)
     while left:
@@ -80,7 +85,7 @@ def main(arguments=None):
             print(f"{verdict(row):6} {name}: {row.goal}: {row.value} (required: {row.required})", flush=True)
         print(f"       {name} took {time.perf_counter() - start:.0f} s", flush=True)
         if out:  # now, as the next ones may take long, or never end
-            replace_file(out, table(found, left, options.scale).encode())
+            replace_file(out, table(found, left, options.scale, tested).encode())
     return int(not all(row.passed for _, row in found))
 
 
