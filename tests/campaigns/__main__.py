@@ -1,25 +1,19 @@
 """python -m tests.campaigns: all campaigns, and PROOF.md with what each goal requires and last gave.
 
-Exit code 1 if a goal is missed; it stands in the table as FAILED. --scale 0.1 does a tenth, --only NAME one
-campaign; neither touches PROOF.md unless --out says where to.
+Exit code 1 if a goal is missed; it stands in the table as FAILED. --only NAME runs one campaign and keeps the
+rows of the others; with --scale 0.1, a tenth of the trials, nothing is kept unless --out says where.
 """
 
 import argparse
-import datetime
 import importlib
 import pkgutil
-import platform
 import sys
 import time
 import traceback
 from pathlib import Path
 
-from bench.record import git, processor
-from minigpt.disk import replace_file
 from tests import campaigns
-from tests.campaigns import Row
-
-PROOF = Path("PROOF.md")
+from tests.campaigns import Row, _proof
 
 
 def names():
@@ -31,40 +25,10 @@ def names():
 def rows_of(name, scale):
     """A campaign's rows; one that fails is a row too."""
     try:
-        return importlib.import_module(f"tests.campaigns.{name}").campaign(scale)
+        return list(importlib.import_module(f"tests.campaigns.{name}").campaign(scale))
     except Exception as error:
         traceback.print_exc()
         return [Row(name, "ends", f"{type(error).__name__}: {error}", False)]
-
-
-def commit():
-    """What is tested; with a + if a file differs."""
-    return git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
-
-
-def table(found, left, scale, tested):
-    """PROOF.md: one line a goal; left: campaigns that have not been run."""
-    lines = [
-        "# What was proven, and when",
-        "",
-        f"Written by `make faults` on {datetime.date.today()}, commit {tested}, scale {scale:g}, on "
-        f"{processor()}, Python {platform.python_version()}.",
-        "",
-        "| campaign | goal | required | last value | |",
-        "|---|---|---|---|---|",
-    ]
-    for name, row in found:
-        cells = [name, row.goal, row.required, row.value, verdict(row)]
-        lines.append("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |")
-    lines += [f"| {name} | | | not run | FAILED |" for name in left]
-    return "\n".join(lines) + "\n"
-
-
-def verdict(row):
-    """ok, FAILED, or that there was nothing to judge."""
-    if row.passed and row.value.startswith("not "):
-        return "not measured"
-    return "ok" if row.passed else "FAILED"
 
 
 def main(arguments=None):
@@ -72,21 +36,19 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m tests.campaigns", description=__doc__)
     parser.add_argument("--scale", type=float, default=1.0, help="share of the trials, 1 for all")
     parser.add_argument("--only", choices=names(), help="one campaign")
-    parser.add_argument("--out", type=Path, help="where the table goes; PROOF.md if all of it is run")
+    parser.add_argument("--out", type=Path, help="a folder for record and table; here if all trials are made")
     options = parser.parse_args(arguments)
-    tested = commit()  # now: the table itself is a file that will differ
-    found, left = [], [options.only] if options.only else names()
-    out = options.out or (PROOF if options.scale == 1 and not options.only else None)
-    while left:
-        name = left.pop(0)
-        start = time.perf_counter()
-        for row in rows_of(name, options.scale):
-            found.append((name, row))
-            print(f"{verdict(row):6} {name}: {row.goal}: {row.value} (required: {row.required})", flush=True)
+    out = options.out or (Path() if options.scale == 1 else None)
+    passed, found_on = True, _proof.conditions()
+    for name in [options.only] if options.only else names():
+        start, rows = time.perf_counter(), rows_of(name, options.scale)
+        for row in rows:
+            print(f"{_proof.verdict(row):6} {name}: {row.goal}: {row.value} (required: {row.required})")
         print(f"       {name} took {time.perf_counter() - start:.0f} s", flush=True)
+        passed = passed and all(row.passed for row in rows)
         if out:  # now, as the next ones may take long, or never end
-            replace_file(out, table(found, left, options.scale, tested).encode())
-    return int(not all(row.passed for _, row in found))
+            _proof.keep(out, name, rows, names(), found_on)
+    return int(not passed)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The campaigns, in small; and each of them with a fault planted, which it must notice."""
 
 import contextlib
+import datetime
 import os
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,7 +10,7 @@ import pytest
 
 from minigpt import checkpoint, run, saver, shelf
 from minigpt.disk import describe, flush
-from tests.campaigns import Row, crash, damage, disk_full, resume, signals
+from tests.campaigns import Row, _proof, crash, damage, disk_full, resume, signals
 from tests.campaigns import __main__ as program
 from tests.support.tiny_runs import in_memory
 
@@ -89,21 +90,32 @@ def test_the_table_shows_failures_as_failures(tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(program, "names", lambda: ["one", "two", "three"])
     monkeypatch.setattr(program.importlib, "import_module", imported)
-    out = tmp_path / "PROOF.md"
-    assert program.main(["--scale", "0.1", "--out", str(out)]) == 1
-    lines = out.read_text().splitlines()
-    assert r"| one | a \| goal | 0 | 0 of 3 | ok |" in lines
-    assert "| one | small | intact | not measured: no mount | not measured |" in lines
-    assert "| two | other goal | 0 missed | 2 missed of 3 | FAILED |" in lines
-    assert "| three | three | ends | KeyError: 'three' | FAILED |" in lines
-    assert "commit " in lines[2]
-    rows["two"] = []
-    monkeypatch.setattr(program, "names", lambda: ["one", "two"])
+    monkeypatch.setattr(_proof, "conditions", lambda: {"commit": "abc+", "hardware": "a machine"})
+    at = f"{datetime.date.today()}, abc+"
+
+    def lines():
+        return (tmp_path / _proof.TABLE).read_text().splitlines()
+
+    assert program.main(["--scale", "0.1", "--only", "two", "--out", str(tmp_path)]) == 1
+    failed = f"| two | other goal | 0 missed | 2 missed of 3 | FAILED | {at} |"
+    assert failed in lines()
+    assert "| one | | | not run | FAILED | |" in lines()
+    assert program.main(["--scale", "0.1", "--out", str(tmp_path)]) == 1
+    assert rf"| one | a \| goal | 0 | 0 of 3 | ok | {at} |" in lines()
+    assert f"| one | small | intact | not measured: no mount | not measured | {at} |" in lines()
+    assert failed in lines()
+    assert f"| three | three | ends | KeyError: 'three' | FAILED | {at} |" in lines()
+    assert "On a machine." in lines()
+    rows["two"], rows["three"] = [Row("other goal", "0 missed", "0 missed of 3", True)], []
+    before = lines()
     assert program.main(["--scale", "0.1"]) == 0
+    assert lines() == before, "a part of the trials is no proof"
     with contextlib.chdir(tmp_path):
+        assert program.main(["--only", "two"]) == 0
+        assert f"| two | other goal | 0 missed | 0 missed of 3 | ok | {at} |" in lines()
+        assert f"| three | three | ends | KeyError: 'three' | FAILED | {at} |" in lines(), "kept"
         assert program.main([]) == 0
-    assert "FAILED" not in out.read_text()
-    assert "other goal" not in out.read_text()
+    assert not [line for line in lines() if line.endswith("FAILED | |") or "| FAILED |" in line]
 
 
 def test_all_campaigns_are_found():
