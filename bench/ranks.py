@@ -7,6 +7,7 @@ what ZeRO-1 leaves of the moments on a rank. --save keeps a record.
 
 import dataclasses
 import json
+import resource
 import statistics
 import subprocess
 import sys
@@ -56,6 +57,7 @@ def be_rank(options):
         for _ in range(2):
             trainer.step(own[:, :-1], own[:, 1:])
         steps = [timed(lambda: trainer.step(own[:, :-1], own[:, 1:])) for _ in range(options.steps)]
+        held, peak = in_memory(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         gradient = trainer.state.grads.buffer
         reduces, copies = [], []
         for _ in range(options.steps):
@@ -69,10 +71,17 @@ def be_rank(options):
             "copy_ms": 1e3 * statistics.median(copies),
             "moments_MB": (trainer.state.first.nbytes + trainer.state.second.nbytes) / 1e6,
             "gradient_MB": gradient.nbytes / 1e6,
+            "held_MB": held / 1e6,
+            "peak_MB": peak / 1e6,
         }
         told = world.gather(medians)
     if world.rank == 0:
         print(json.dumps({name: max(one[name] for one in told) for name in medians}))
+
+
+def in_memory():
+    """Bytes of this process in memory now, between two steps."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 def timed(act):
@@ -109,7 +118,8 @@ def main():
         print(
             f"{way:16s} {row['step_ms']:7.0f} ms a step ({row['of_one_process']:.2f}), all-reduce "
             f"{row['all_reduce_ms']:6.1f} ms, a copy of it {row['copy_ms']:6.1f} ms, "
-            f"moments {row['moments_MB']:6.0f} MB a rank"
+            f"a rank's moments {row['moments_MB']:6.0f} MB, all of it {row['held_MB']:6.0f}, at most "
+            f"{row['peak_MB']:6.0f}"
         )
     if options.save:
         results = {"medians": rows, "runs": runs}

@@ -44,17 +44,19 @@ class Snapshot(NamedTuple):
         return sum(len(piece) for pieces in self.files.values() for piece in pieces)
 
 
-def snapshot(config, state, settings, tokenizer, about=None):
+def snapshot(config, state, settings, tokenizer, about=None, moments_are_copies=False):
     """A copy of a training state.
 
     settings: a dict of what a resumed run must have in common with this one. about: what else is worth
-    knowing of the run. tokenizer: one, or its files as files_of gives them. Raises CheckpointError where
+    knowing of the run. tokenizer: one, or its files as files_of gives them. moments_are_copies: nobody else
+    will change first and second. Raises CheckpointError where
     there is no memory for a copy.
     """
     files = dict(tokenizer) if isinstance(tokenizer, dict) else files_of(tokenizer)
     try:
         params = state.params.like(copied(state.params.buffer))
-        moments = {m: params.like(copied(getattr(state, m))) for m in MOMENTS}
+        keep = on_host if moments_are_copies else copied
+        moments = {m: params.like(keep(getattr(state, m))) for m in MOMENTS}
     except MemoryError:
         needed = (1 + len(MOMENTS)) * state.params.buffer.nbytes
         raise CheckpointError(

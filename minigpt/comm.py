@@ -87,8 +87,8 @@ class World:
         into[...] = shard
         return into
 
-    def broadcast(self, array):
-        """Rank 0's array, on every rank.
+    def broadcast(self, array, root=0):
+        """One rank's array, on every rank.
 
         array (P) -> array (P)
         """

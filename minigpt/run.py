@@ -11,6 +11,7 @@ from minigpt.disk import lock_folder
 from minigpt.errors import ConfigError
 from minigpt.log import Log, Nobody
 from minigpt.ranks.equal import check_settings
+from minigpt.ranks.launchers import place
 from minigpt.ranks.spawn import check_ranks, launch
 from minigpt.ranks.worlds import from_first, joined, together
 from minigpt.recipe import asked, resolved
@@ -27,14 +28,14 @@ def run(recipe, terminal=None):
     """
     recipe = resolved(recipe)
     launch(recipe)
-    with StopSignal(patient=False) as stop, joined(recipe.device, recipe.zero == 1, asked(recipe)) as world:
+    way = recipe.device, recipe.zero == 1, asked(recipe)
+    # one rank must not leave the others at any moment: they agree on it
+    with StopSignal(patient=among_others()) as stop, joined(*way) as world:
         together(world, check_ranks, recipe, world.size)
         log = Log(recipe.out, terminal, stop.ask) if world.rank == 0 else Nobody(recipe.out)
         try:
             code = run_rank(recipe, log, world, stop)
         except Stopped:
-            if world.size > 1:
-                raise
             log.say("stopped by a signal; there was nothing to save: the same command does the rest")
             return RESUMABLE
         return world.gather(code)[0]
@@ -48,6 +49,8 @@ def run_rank(recipe, log, world, stop):
         training = together(world, Run, recipe, log, world, source and Path(source))
         held_out = zlib.crc32(np.ascontiguousarray(training.corpus.val_ids).view("u1"))
         check_settings(world, training.settings | {"held-out tokens, CRC-32": held_out})
+        if any(world.gather(stop.asked)):
+            raise Stopped
         from_first(world, make_room, out, recipe, training, held)
         stop.patient = True  # from now on there is something to save
         try:
@@ -57,6 +60,12 @@ def run_rank(recipe, log, world, stop):
             if training.saver.failure:
                 return training.not_saved()
             raise
+
+
+def among_others():
+    """Whether this process is one rank of several."""
+    here = place()
+    return here is not None and here.size > 1
 
 
 def begin(recipe, log, held):

@@ -31,11 +31,21 @@ class Saver:
             try:
                 self._under_way = self._begun(step, take())
             except CheckpointError as error:
-                self.failed(error)
+                self._failed(error)
         self.held_up += time.perf_counter() - start
 
     def _begun(self, step, snapshot):
         return Background(self.write, snapshot, f"checkpoint of step {step}", daemon=False)
+
+    def busy(self, seconds):
+        """Whether a save is still under way after some seconds at most."""
+        if self._under_way is None:
+            return False
+        start = time.perf_counter()
+        self._under_way.join(seconds)
+        self.held_up += time.perf_counter() - start
+        self.look()
+        return self._under_way is not None
 
     def look(self):
         """Take note of a save that has ended, if one has."""
@@ -50,10 +60,15 @@ class Saver:
         try:
             self.latest, self.saved, self.failure = job.result(), job.argument.step, None
         except CheckpointError as error:
-            self.failed(error)
+            self._failed(error)
 
-    def failed(self, error):
-        """Warn that a checkpoint that was asked for will not come; the run goes on."""
+    def give_up(self, step, error):
+        """A step's checkpoint cannot be made: warn of it, unless there is one; the run goes on."""
+        self.wait()
+        if step != self.saved:
+            self._failed(error)
+
+    def _failed(self, error):
         self.failure = error
         self.warn(f"{error}; the last checkpoint is {self.latest or 'none'}")
 

@@ -175,4 +175,3 @@ def traced(config, params, batches, limit):
     except Lost:
         pass
     return trace
-

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 
 from minigpt import kernels
-from minigpt.arrays import device_of, on_device
+from minigpt.arrays import device_of, on_device, on_host
 from minigpt.comm import Alone
 from minigpt.config import OptimizerConfig
 from minigpt.door import checked_batches, checked_params, dtype_of_params, flat_copy
@@ -76,16 +76,18 @@ class Trainer:
         self.state = state._replace(**placed)
 
     def whole_state(self):
-        """The state with all moments, which with ZeRO-1 are put together: every rank must ask for it.
+        """The state with all moments; with ZeRO-1 every rank must ask for it, and rank 0 alone is given them.
 
-        Raises CheckpointError on every rank where one has no memory for them.
+        Raises CheckpointError on every rank where rank 0 has no memory for them.
         """
         state = self.state
         if not self.world.sharded:
             return state
-        places = memory_for(self.world, lambda: [np.empty_like(state.params.buffer) for _ in range(2)])
-        first, second = map(self.world.all_gather, (state.first, state.second), places)
-        return state._replace(first=first, second=second)
+        n = state.params.buffer.size
+        places = memory_for(self.world, lambda: [np.empty(n, state.first.dtype) for _ in range(2)])
+        for shard, place in zip((state.first, state.second), places, strict=True):
+            put_together(self.world, shard, place, n)
+        return state._replace(first=places[0], second=places[1])
 
     def step(self, tokens, targets):
         """One optimizer step on one batch; the loss before it, in nats a token.
@@ -116,15 +118,32 @@ class Trainer:
 
 
 def memory_for(world, take):
-    """What take() has room for, if every rank has it: none may wait for one that gave up."""
+    """What take() has room for on rank 0, None elsewhere; none may wait for one that gave up."""
     try:
-        places = take()
+        places = take() if world.rank == 0 else [None, None]
     except MemoryError:
         places = None
-    without = [rank for rank, found in enumerate(world.gather(places is not None)) if not found]
-    if without:
-        raise CheckpointError(f"no memory is left on ranks {without} for the moments of all ranks")
+    if not all(world.gather(places is not None)):
+        raise CheckpointError("no memory is left on rank 0 for the moments of all ranks")
     return places
+
+
+def put_together(world, shard, whole, n):
+    """Lay every rank's shard of n numbers into rank 0's array, in its machine's memory.
+
+    One at a time is sent, so that no GPU needs room for all.
+
+    shard (S), whole (P) or None
+    """
+    places = [world.shard_of(rank, n) for rank in range(world.size)]
+    room = np.empty_like(shard, shape=max(place.stop - place.start for place in places))
+    for root, place in enumerate(places):
+        part = room[: place.stop - place.start]
+        if root == world.rank:
+            part[...] = shard
+        world.broadcast(part, root)
+        if world.rank == 0:
+            whole[place] = on_host(part)
 
 
 def compute_dtype(dtype, params):

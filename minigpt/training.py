@@ -10,7 +10,7 @@ from minigpt.compressors import bits_per_byte
 from minigpt.corpus import read_corpus
 from minigpt.data import batch
 from minigpt.decode import Decoder
-from minigpt.errors import CheckpointError, MinigptError, NumericsError
+from minigpt.errors import CheckpointError, CommError, MinigptError, NumericsError
 from minigpt.evaluate import evaluate
 from minigpt.flops import flops_per_token, peak_of
 from minigpt.kernels.cpu.team import available_cores
@@ -31,6 +31,7 @@ from minigpt.tokenizer import Tokenizer
 from minigpt.train import new_state
 from minigpt.trainer import Trainer
 
+PULSE = 1.0  # seconds
 QUICK_LOOK = 8_192  # held-out tokens, spread over all, that a validation on the way reads
 SAMPLING = Choice(temperature=0.7, top_k=50)
 ALONE = Alone()
@@ -168,6 +169,8 @@ class Run:
                 return ""
             batches = self.batches_of(state.step - 1, 0, self.world.size)
             folder = rejected.keep(self.recipe.out, self.trainer, batches, how, verdict.reason, state)
+        except CommError:
+            raise
         except (MinigptError, OSError) as reason:
             return f"the last one could not be kept for minigpt replay: {reason}"
         return f"minigpt replay {folder} says where the last one's numbers were lost"
@@ -197,18 +200,26 @@ class Run:
 
     def save(self):
         """Begin to save a checkpoint of now; rank 0 writes it."""
-        self.world.doing("saving")
+        self.settle()
         try:
             state = self.trainer.whole_state()
         except CheckpointError as error:
-            self.saver.failed(CheckpointError(f"step {self.trainer.state.step}: not saved: {error}"))
+            step = self.trainer.state.step
+            self.saver.give_up(step, CheckpointError(f"step {step}: not saved: {error}"))
             return
         if self.world.rank:
             return
         rows = self.recipe.tokens_per_step // self.recipe.context
         about = self.about | {"rows_read": state.step * rows}
         parts = self.config, state, self.settings, self.tokenizer_files, about
-        self.saver.save(state.step, lambda: checkpoint.snapshot(*parts))
+        ours = self.world.sharded  # moments that were put together for this are no one else's
+        self.saver.save(state.step, lambda: checkpoint.snapshot(*parts, moments_are_copies=ours))
+
+    def settle(self):
+        """Until no save is under way: ranks that wait for the one that writes hear from it every second."""
+        self.world.doing("saving")
+        while any(self.world.gather(self.saver.busy(PULSE))):
+            continue
 
     def write(self, taken):
         """Write a checkpoint's snapshot; on the saver's thread."""
@@ -219,6 +230,8 @@ class Run:
         # ranks finish together: one that left would end the others, and perhaps the last save with them
         look_up = stop.check if self.world.size == 1 else lambda rows: None
         score = self.validate(whole=True, progress=look_up)
+        if self.world.size > 1:
+            self.settle()
         if self.world.rank:
             return 0
         for name, bits in bits_per_byte(self.corpus.val_bytes).items():
@@ -247,7 +260,7 @@ class Run:
     def leave(self):
         """Save, because the run is to stop here; the exit code."""
         self.save()
-        self.saver.wait()
+        self.settle()
         if self.world.rank:
             return RESUMABLE
         if self.saver.failure:

@@ -102,14 +102,58 @@ def test_any_other_error_comes_out_where_it_is_waited_for():
         saver.__exit__()
 
 
-def test_moments_that_no_memory_is_left_for_are_a_save_that_failed():
-    def no_memory():
-        raise CheckpointError("no memory is left on ranks [1] for the moments of all ranks")
+@pytest.fixture
+def asked():
+    """A run on one rank that asks for saves: save(step, memory), its saver, and what was said."""
+    said, gate, state = [], threading.Event(), SimpleNamespace(step=0)
 
-    said, world = [], World()
-    trainer = SimpleNamespace(whole_state=no_memory, state=SimpleNamespace(step=7))
-    with Saver(lambda snapshot: "path", said.append) as saver:
-        Run.save(SimpleNamespace(world=world, trainer=trainer, saver=saver))
-    (line,) = said
-    assert line.startswith("step 7: not saved: no memory is left on ranks [1]")
-    assert saver.failure
+    def write(snapshot):
+        gate.wait()
+        return f"path {snapshot.step}"
+
+    def no_memory():
+        raise CheckpointError("no memory is left on rank 0 for the moments of all ranks")
+
+    world, trainer = World(), SimpleNamespace(state=state, whole_state=no_memory)
+    with Saver(write, said.append) as saver:
+        one = SimpleNamespace(world=world, trainer=trainer, saver=saver, settle=lambda: None)
+
+        def save(step):
+            state.step = step
+            Run.save(one)
+
+        yield SimpleNamespace(save=save, saver=saver, said=said, gate=gate)
+
+
+def test_moments_that_no_memory_is_left_for_are_a_save_that_failed(asked):
+    asked.save(7)
+    assert asked.said[0].startswith("step 7: not saved: no memory is left on rank 0")
+    assert asked.saver.failure
+
+
+def test_a_save_that_ends_well_does_not_hide_a_later_one_that_failed(asked):
+    asked.saver.save(4, taken(4))
+    asked.gate.set()
+    asked.save(8)
+    asked.saver.wait()
+    assert asked.saver.latest == "path 4"
+    assert "step 8: not saved" in str(asked.saver.failure)
+
+
+def test_no_memory_for_a_step_that_is_saved_already_is_no_failure(asked):
+    asked.saver.save(4, taken(4))
+    asked.gate.set()
+    asked.save(4)
+    assert asked.said == []
+    assert asked.saver.failure is None
+
+
+def test_a_save_under_way_is_busy_until_it_has_ended(asked):
+    assert not asked.saver.busy(0)
+    asked.saver.save(4, taken(4))
+    assert asked.saver.busy(0.01)
+    assert asked.saver.held_up > 0
+    asked.gate.set()
+    while asked.saver.busy(0.01):
+        continue
+    assert asked.saver.latest == "path 4"

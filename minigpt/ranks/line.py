@@ -10,11 +10,8 @@ import threading
 import time
 
 from minigpt.errors import CommError
-from minigpt.ranks.seen import BEAT, GATHERING, PATIENCE
+from minigpt.ranks.seen import ANSWER, BEAT, GATHERING, PATIENCE
 from minigpt.ranks.witness import kill_process
-
-# seconds that a rank waits for the others in an exchange: one may be validating, or saving
-ANSWER = float(os.environ.get("MINIGPT_DEADLINE", 600))
 
 
 def start_witness(host, port, size, secret):
@@ -38,7 +35,7 @@ class Line:
     """line.gather(value) asks all ranks; with line.within("all-reduce"): ... says where this one is."""
 
     def __init__(self, host, port, rank, size, secret):
-        self.size, self.step, self._turn = size, 0, 0
+        self.size, self.step, self._turn, self._doing = size, 0, 0, "starting"
         self._answers, self._news, self._checks = {}, threading.Condition(), []
         self._speaking, self._open = threading.Lock(), True
         self._witness = []  # its process, if on this machine
@@ -58,19 +55,20 @@ class Line:
 
     def at(self, step):
         """From now on this rank is computing a step."""
-        self.step = step
-        self._tell({"at": f"computing step {step}"})
+        self.step, self._doing = step, f"computing step {step}"
+        self._tell({"at": self._doing})
 
     def doing(self, what):
         """From now on this rank is doing something else, as "saving"."""
-        self._tell({"at": f"{what} after step {self.step}"})
+        self._doing = f"{what} after step {self.step}"
+        self._tell({"at": self._doing})
 
     @contextlib.contextmanager
     def within(self, exchange):
         """Be in an exchange until the end of the block."""
         self.wait_in(exchange)
         yield
-        self._tell({"at": f"computing step {self.step}, after the {exchange}"})
+        self._tell({"at": f"{self._doing}, after the {exchange}"})
 
     def wait_in(self, exchange):
         """From now on this rank waits for the others."""
@@ -109,10 +107,17 @@ class Line:
                     flush=True,
                 )
                 end(self._witness, 1)  # mpiexec would wait for it
-            for reason in filter(None, [check() for check in self._checks]):
+            if reason := self._reason():
                 self.fail(reason)
                 time.sleep(BEAT)  # for the witness to say so
                 os._exit(1)  # what the main thread waits for will not come
+
+    def _reason(self):
+        """Why this rank cannot go on, or nothing."""
+        try:
+            return next(filter(None, (check() for check in self._checks)), "")
+        except Exception as error:
+            return f"{type(error).__name__}: {error}"
 
     def _listen(self):
         with contextlib.suppress(OSError, ValueError), self._connection.makefile("rb") as lines:

@@ -2,6 +2,7 @@
 MPI's own waiting spins on a core that another rank may need, and for ever when a rank is dead.
 """
 
+import atexit
 import os
 import time
 
@@ -9,12 +10,12 @@ import mpi4py
 import numpy as np
 
 mpi4py.rc.thread_level = "funneled"  # one thread of a rank speaks
+mpi4py.rc.finalize = False  # it waits for every rank, also for one that is gone: see leave
 from mpi4py import MPI  # noqa: E402
 
 from minigpt.errors import CommError  # noqa: E402
-from minigpt.ranks.line import ANSWER  # noqa: E402
 from minigpt.ranks.overlap import Overlapping  # noqa: E402
-from minigpt.ranks.seen import GATHERING  # noqa: E402
+from minigpt.ranks.seen import ANSWER  # noqa: E402
 
 EAGER = 0.02  # seconds of asking without a pause; a pause may cost a large message its pace
 PAUSE = 2e-4  # seconds between two questions after that
@@ -24,14 +25,23 @@ LONGEST = 512  # bytes of a text that is told before there is a line
 
 
 def tell(text):
-    """Rank 0's text, on every rank."""
+    """Rank 0's text, on every rank. It waits for all of them, for ever: see starting.py."""
     letters = np.frombuffer(text.encode()[:LONGEST].ljust(LONGEST), np.uint8).copy()
-    request, until = MPI.COMM_WORLD.Ibcast(letters), time.monotonic() + GATHERING
+    request = MPI.COMM_WORLD.Ibcast(letters)
     while not request.Test():
-        if time.monotonic() > until:
-            raise CommError(f"rank 0 has said nothing within {GATHERING:g} s")
         time.sleep(PAUSE)
     return letters.tobytes().decode().strip()
+
+
+def leave():
+    """Take leave of MPI at this process's end, as every rank is about to do."""
+    atexit.unregister(MPI.Finalize)
+    atexit.register(MPI.Finalize)
+
+
+def abandon():
+    """End without MPI, as other ranks may never come to its end."""
+    atexit.unregister(MPI.Finalize)
 
 
 class MPIWorld(Overlapping):
@@ -74,9 +84,12 @@ class MPIWorld(Overlapping):
 
         array (P) -> array (S)
         """
-        own = np.empty_like(array[self.shard(array.size)])
-        request = self.mpi.Ireduce_scatter(array, own, self._counts(array), MPI.SUM)
-        self._wait("reduce-scatter of the gradient", [request])
+        for root in range(self.size):  # one by one: MPI works in as much memory as it is given
+            part = array[self.shard_of(root, array.size)]
+            send, receive = (MPI.IN_PLACE, part) if root == self.rank else (part, None)
+            request = self.mpi.Ireduce(send, receive, MPI.SUM, root)
+            self._wait("reduce-scatter of the gradient", [request])
+        own = array[self.shard(array.size)]
         own /= self.size
         return own
 
@@ -90,12 +103,12 @@ class MPIWorld(Overlapping):
         self._wait("all-gather of the parameters", [self.mpi.Iallgatherv(MPI.IN_PLACE, (into, counts))])
         return into
 
-    def broadcast(self, array):
-        """Rank 0's array.
+    def broadcast(self, array, root=0):
+        """One rank's array.
 
         array (P) -> array (P)
         """
-        self._wait("broadcast", [self.mpi.Ibcast(array)])
+        self._wait("broadcast", [self.mpi.Ibcast(array, root)])
         return array
 
     def _counts(self, array):

@@ -1,7 +1,8 @@
 """Exchanges between GPUs, by NCCL (CuPy's binding): put in line on a stream of their own, never waited for.
 
-Only the flat buffers and one number, which live as long as the run, are exchanged: CuPy's pool gives a
-temporary's memory away as soon as its own stream is done with it, while NCCL may still read it.
+Exchanged are the flat buffers and one number, which live as long as the run, or what is waited for at once:
+CuPy's pool gives a temporary's memory away as soon as its own stream is done with it, while NCCL may still
+read it.
 """
 
 import contextlib
@@ -11,9 +12,9 @@ import threading
 from minigpt.arrays import use_gpu
 from minigpt.errors import CommError
 from minigpt.ranks.gpus import check_gpus, own_gpu
-from minigpt.ranks.line import ANSWER
 from minigpt.ranks.overdue import Overdue
 from minigpt.ranks.overlap import Overlapping
+from minigpt.ranks.seen import ANSWER
 
 EXCHANGE = "exchange between GPUs"
 TYPES = {"float32": "NCCL_FLOAT32", "float64": "NCCL_FLOAT64"}
@@ -29,16 +30,17 @@ class NCCLWorld(Overlapping):
         self.gather, self.at, self.doing = line.gather, line.at, line.doing
         self.cupy = use_gpu(self.local_rank)  # before any other call
         self.nccl = library()
+        self.ranks, self._asking, self.overdue = None, threading.Lock(), Overdue(ANSWER)
+        line.watch(self._check)
         with line.within("meeting of NCCL"):
             check_gpus(self.gather(own_gpu(self.cupy)), self.nccl.get_version())
             unique = unique_id(self.nccl, self.rank, self.gather)
-            self.ranks = self.nccl.NcclCommunicator(self.size, unique, self.rank)
+            with self.overdue.calling():
+                self.ranks = self.nccl.NcclCommunicator(self.size, unique, self.rank)
         self.stream = self.cupy.cuda.Stream(non_blocking=True)
         self.number = {name: self.cupy.zeros(1, name) for name in TYPES}
-        self._asking = threading.Lock()
         self.ready, self.done = (self.cupy.cuda.Event(disable_timing=True) for _ in range(2))
-        self.overdue = Overdue(self.done, ANSWER)
-        line.watch(self._check)
+        self.overdue.event = self.done
 
     def mean(self, number):
         """The mean of a number over ranks, by way of a place that stays, and is needed for the next one."""
@@ -92,13 +94,13 @@ class NCCLWorld(Overlapping):
         self.finish()
         return into
 
-    def broadcast(self, array):
-        """Rank 0's array.
+    def broadcast(self, array, root=0):
+        """One rank's array.
 
         array (P) -> array (P)
         """
         with self._exchange():
-            self.ranks.broadcast(*self._message(array), 0, self.stream.ptr)
+            self.ranks.broadcast(*self._message(array), root, self.stream.ptr)
         self.finish()
         return array
 
@@ -107,11 +109,12 @@ class NCCLWorld(Overlapping):
         """Calls that NCCL carries out together, after what the computing stream has been given."""
         self.ready.record(self.cupy.cuda.get_current_stream())
         self.stream.wait_event(self.ready)
-        self.nccl.groupStart()
-        try:
-            yield
-        finally:
-            self.nccl.groupEnd()
+        with self.overdue.calling():  # NCCL connects ranks in their first exchange: it may wait for them
+            self.nccl.groupStart()
+            try:
+                yield
+            finally:
+                self.nccl.groupEnd()
 
     def _parts(self, array):
         parts = ((rank, array[self.shard_of(rank, array.size)]) for rank in range(self.size))
@@ -124,11 +127,10 @@ class NCCLWorld(Overlapping):
     def _check(self):
         """Asked every second, from another thread: what has failed on the way? "" is nothing."""
         with self._asking:
-            if not self.ranks:
-                return ""
             use_gpu()  # a thread begins with the first GPU
             try:
-                self.ranks.check_async_error()
+                if self.ranks:
+                    self.ranks.check_async_error()
             except self.nccl.NcclError as error:
                 return f"{error}; NCCL_DEBUG=INFO says more"
             if not self.overdue():

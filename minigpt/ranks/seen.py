@@ -2,14 +2,30 @@
 
 import contextlib
 import json
+import math
 import os
 import time
 
+from minigpt.errors import ConfigError
+
+
+def seconds_of(name, default):
+    """A time in the environment. Raises ConfigError unless it is a number above 0."""
+    value = os.environ.get(name, str(default))
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise ConfigError(f"{name} must be a number of seconds above 0: found {value[:40]!r}")
+    return seconds
+
+
 BEAT = 1.0  # seconds between two signs of life
-PATIENCE = float(os.environ.get("MINIGPT_PATIENCE", 12))  # seconds without, after which a rank is frozen
-# seconds until all ranks must have come, from the first
-GATHERING = float(os.environ.get("MINIGPT_GATHERING", 25))
-STARTER = "MINIGPT_STARTER"  # the process of `minigpt train --ranks`, on the machine of rank 0
+PATIENCE = seconds_of("MINIGPT_PATIENCE", 12)  # without, after which a rank is frozen
+GATHERING = seconds_of("MINIGPT_GATHERING", 25)  # until all ranks must have come, from the first
+ANSWER = seconds_of("MINIGPT_DEADLINE", 600)  # that ranks wait for each other in an exchange
+STARTER = "MINIGPT_STARTER"  # "host process" of `minigpt train --ranks`, whose end the ranks notice
 LONGEST = 1 << 16  # bytes of a stranger's first line
 
 

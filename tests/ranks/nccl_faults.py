@@ -76,8 +76,8 @@ FAULTS = [
     Fault("self.nccl.NCCL_AVG, root", "self.nccl.NCCL_AVG, 0"),
     Fault("self._message(part), root", "self._message(part), 0"),
     # groups
-    Fault("            self.nccl.groupEnd()", "            pass"),
-    Fault("        self.nccl.groupStart()\n", ""),
+    Fault("                self.nccl.groupEnd()", "                pass"),
+    Fault("            self.nccl.groupStart()\n", ""),
     # when
     Fault('.split(".")[:-1][:2]', '.split(".")[:2]', "overlap", "float32"),
     Fault('.split(".")[:-1][:2]', '.split(".")[:1]', "overlap"),

@@ -33,16 +33,22 @@ def train(world, dtype, parts):
     exchanges = noted(world, trainer.state, local) if hasattr(world, "stream") else []
     held = trainer.state.first.nbytes
     state = trainer.whole_state()
-    buffers = [on_host(buffer) for buffer in (state.params.buffer, state.first, state.second)]
+    moments = [on_host(moment) for moment in (state.first, state.second) if moment is not None]  # rank 0's
+    buffers = [on_host(state.params.buffer), *moments]
     return {
         "losses": [report.loss for report in reports],
         "norms": [report.norm for report in reports],
         "reasons": [report.verdict.reason for report in reports],
         "sums": [float(np.abs(buffer).sum(dtype=np.float64)) for buffer in buffers],
-        "hash": hashlib.sha256(b"".join(buffer.tobytes() for buffer in buffers)).hexdigest(),
+        "hash": sha256(buffers[:1]),
+        "moments": sha256(moments),
         "held": held,
         "exchanges": exchanges,
     }
+
+
+def sha256(buffers):
+    return hashlib.sha256(b"".join(buffer.tobytes() for buffer in buffers)).hexdigest()
 
 
 def own_parts(world, step, parts):

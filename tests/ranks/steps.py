@@ -34,10 +34,15 @@ def train(world, ask):
         "losses": [report.loss for report in reports],
         "norms": [report.norm for report in reports],
         "params": hashlib.sha256(state.params.buffer.tobytes()).hexdigest(),
-        "moments": [float(np.abs(moment).sum()) for moment in (state.first, state.second)],
+        "moments": moments(state) if world.rank == 0 or not world.sharded else [],  # rank 0's alone
         "sum": float(np.abs(state.params.buffer).sum()),
         "held": trainer.state.first.nbytes,
     }
+
+
+def moments(state):
+    """The sums of both."""
+    return [float(np.abs(moment).sum()) for moment in (state.first, state.second)]
 
 
 def main():

@@ -7,6 +7,7 @@ import os
 import secrets
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
@@ -17,14 +18,16 @@ from minigpt.arrays import Flat
 from minigpt.comm import World
 from minigpt.errors import CommError
 from minigpt.model import param_shapes
+from minigpt.ranks import nccl
 from minigpt.ranks.gpus import SHARE, check_gpus
 from minigpt.ranks.nccl import library
 from minigpt.ranks.overdue import Overdue
 from minigpt.ranks.spawn import mpiexec
+from minigpt.ranks.worlds import met_alone
 from tests.ranks.nccl_faults import FAULTS, HARMLESS
 from tests.ranks.on_gpus import CONFIG, CONTEXT, ROWS
 from tests.ranks.processes import PIPES, by_mpiexec, by_nobody, by_srun, by_torchrun, output, python
-from tests.support.cuda import fake_nccl, fake_streams
+from tests.support.cuda import emulated_cupy, fake_nccl, fake_streams
 from tests.support.cuda.fake_nccl import NCCL_AVG
 
 U = 2.0**-24
@@ -95,7 +98,8 @@ def test_ranks_take_the_course_of_one_process(runs, size, name):
 
 @pytest.mark.parametrize("name", [name for name, *_ in ways(1)])
 def test_one_rank_is_one_process_bit_for_bit(runs, name):
-    assert runs[1][name][0]["hash"] == runs[1][f"Alone, {name.split()[0]} 1"][0]["hash"]
+    for what in ("hash", "moments"):
+        assert runs[1][name][0][what] == runs[1][f"Alone, {name.split()[0]} 1"][0][what]
 
 
 @pytest.mark.parametrize(("size", "name"), CASES)
@@ -208,19 +212,37 @@ with emulated_cupy(), met_alone("cupy") as world:
     assert "NCCL_ERROR_REMOTE_ERROR: a network cable; NCCL_DEBUG=INFO says more; every" in ended.stderr
 
 
-def test_a_rank_that_does_not_come_to_an_exchange_between_gpus_is_named():
-    command = [mpiexec(), "-n", "2", *python(["tests.ranks.gpu_hang"])]
+@pytest.mark.parametrize("where", ["exchange", "call", "meeting"])
+def test_a_rank_that_does_not_come_to_an_exchange_between_gpus_is_named(where):
+    """Waited for by the host, in NCCL's own call, and in the making of the communicator."""
+    command = [mpiexec(), "-n", "2", *python(["tests.ranks.gpu_hang", where])]
     environment = {**os.environ, "MINIGPT_DEADLINE": "3"}
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode != 0
-    late = "CommError: step 2, exchange between GPUs: not every rank has come within 3 s; elsewhere: rank 1 "
+    step = 0 if where == "meeting" else 2
+    late = f"CommError: step {step}, exchange between GPUs: not every rank has come within 3 s; "
+    late += "elsewhere: rank 1 "
     assert late in ended.stderr
-    assert ", saving after step 2" in ended.stderr.split(late)[1]
+    at = "starting, after the agreement" if where == "meeting" else "saving after step 2"
+    assert f", {at}; every rank ends" in ended.stderr.split(late)[1]
+
+
+def test_new_exchanges_are_new_time_and_the_thread_that_asks_is_on_this_ranks_gpu(monkeypatch):
+    with emulated_cupy(), met_alone("cupy") as world:
+        turns, used = [], []
+        monkeypatch.setattr(nccl, "use_gpu", lambda: used.append(threading.current_thread()))
+        for _ in range(2):
+            world.finish()
+            turns.append(world.overdue.turn)
+        assert turns[0] < turns[1]
+        assert world._check() == ""
+        assert used == [threading.current_thread()]
 
 
 def test_work_is_overdue_when_neither_it_ends_nor_any_new_begins():
     now, event = [0.0], SimpleNamespace(done=True)
-    overdue = Overdue(event, 10, lambda: now[0])
+    overdue = Overdue(10, lambda: now[0])
+    overdue.event = event
 
     def asked_at(second):
         now[0] = second
@@ -237,6 +259,10 @@ def test_work_is_overdue_when_neither_it_ends_nor_any_new_begins():
     assert asked_at(47)
     event.done = True
     assert not asked_at(48)
+    with overdue.calling():
+        assert not asked_at(50)
+        assert asked_at(61)
+    assert not asked_at(62)
 
 
 def test_without_nccl_it_is_said_what_to_install(monkeypatch):
@@ -271,14 +297,14 @@ def test_the_stand_in_is_as_cupys_own_nccl():
         assert hasattr(real, name), name
     for name in vars(fake_nccl.NcclCommunicator).keys() - {"error"}:
         assert name.startswith("_") or hasattr(real.NcclCommunicator, name), name
-    for nccl in (real, fake_nccl):
-        assert isinstance(nccl.get_unique_id(), bytes)
+    for module in (real, fake_nccl):
+        assert isinstance(module.get_unique_id(), bytes)
         with pytest.raises(ValueError, match="commId length 2 != 128"):
-            nccl.NcclCommunicator(1, b"id", 0)
+            module.NcclCommunicator(1, b"id", 0)
         with pytest.raises(TypeError, match="expected bytes"):
-            nccl.NcclCommunicator(1, tuple(range(128)), 0)
-        nobody = nccl.NcclCommunicator.__new__(nccl.NcclCommunicator)
-        with pytest.raises(nccl.NcclError, match="INVALID_ARGUMENT"):
+            module.NcclCommunicator(1, tuple(range(128)), 0)
+        nobody = module.NcclCommunicator.__new__(module.NcclCommunicator)
+        with pytest.raises(module.NcclError, match="INVALID_ARGUMENT"):
             nobody.check_async_error()
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -107,6 +108,89 @@ def test_a_rank_says_what_it_does_between_steps(tmp_path, monkeypatch):
     assert said == [
         "sampling", 1, "sampling", "validating", "saving", 2, "sampling", "saving", "validating",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_rank_that_is_frozen_while_it_starts_ends_the_others(tmp_path, rank):
+    program = f"""
+import os, signal, sys
+if os.environ["PMI_RANK"] == "{rank}":
+    os.kill(os.getpid(), signal.SIGSTOP)
+from minigpt.__main__ import main
+sys.exit(main())
+"""
+    asked = command(flags(tmp_path, "run"))[2:]
+    process = started(2, "-c", program, *asked, env={"MINIGPT_GATHERING": "4"})
+    _, err = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert f"rank {1 - rank} (process " in err
+    assert "has waited 4 s for all 2 ranks to start" in err
+    assert processes_of(str(tmp_path)) == []
+
+
+def test_a_rank_that_freezes_in_its_start_is_named(tmp_path):
+    program = """
+import os, signal, sys
+from minigpt.ranks import worlds
+def freeze(place):
+    if place.rank:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    return told(place)
+told, worlds.told_by_mpi = worlds.told_by_mpi, freeze
+from minigpt.__main__ import main
+sys.exit(main())
+"""
+    asked = command(flags(tmp_path, "run"))[2:]
+    process = started(2, "-c", program, *asked, env={"MINIGPT_GATHERING": "4"})
+    _, err = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert re.search(r"minigpt: rank 1 \(process \d+\) is frozen while it starts; it ends now", err)
+    assert processes_of(str(tmp_path)) == []
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_signal_before_the_first_step_ends_all_ranks_with_75(tmp_path, rank):
+    program = f"""
+import os, signal, sys
+from minigpt import training
+def read_corpus(*arguments):
+    if os.environ["PMI_RANK"] == "{rank}":
+        os.kill(os.getpid(), signal.SIGTERM)
+    return read(*arguments)
+read, training.read_corpus = training.read_corpus, read_corpus
+from minigpt.__main__ import main
+sys.exit(main())
+"""
+    process = started(2, "-c", program, *command(flags(tmp_path, "run"))[2:])
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (75, "")
+    assert out == "stopped by a signal; there was nothing to save: the same command does the rest\n"
+
+
+def test_a_last_save_may_take_longer_than_ranks_wait_for_each_other(tmp_path):
+    program = """
+import sys, time
+from minigpt import checkpoint
+write = checkpoint.write
+checkpoint.write = lambda *arguments: time.sleep(5) or write(*arguments)
+from minigpt.__main__ import main
+sys.exit(main())
+"""
+    asked = command(flags(tmp_path, "run", steps=2, checkpoint_every=1, eval_every=0, zero=1))[2:]
+    process = started(2, "-c", program, *asked, env={"MINIGPT_DEADLINE": "3"})
+    out, err = process.communicate(timeout=90)
+    assert (process.returncode, err) == (0, "")
+    assert [path.name for path in checkpoints(tmp_path / "run")] == ["step_00000001", "step_00000002"]
+    assert "weights in" in out
+
+
+@pytest.mark.parametrize("value", ["", "soon", "nan", "-1", "0", "inf"])
+def test_a_wrong_time_in_the_environment_is_one_line(tmp_path, value):
+    process = started(1, *command(flags(tmp_path, "run")), command=[sys.executable],
+                      env={"MINIGPT_PATIENCE": value})  # fmt: skip
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert err == f"minigpt: MINIGPT_PATIENCE must be a number of seconds above 0: found {value!r}\n"
 
 
 @pytest.mark.parametrize(

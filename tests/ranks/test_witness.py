@@ -215,3 +215,16 @@ def test_who_does_not_come_is_named(run):
     assert player.hear()["ended"] == "of 3 ranks these have not come within 2 s: [0, 2]"
     player.socket.shutdown(socket.SHUT_RDWR)
     assert process.wait(20) == 1
+
+
+def test_a_starter_of_another_machine_is_not_looked_for_on_this_one(run):
+    for starter in ("elsewhere 4194305", f"{socket.gethostname()} x", ""):
+        port, process = run(1, MINIGPT_STARTER=starter)
+        player = Player(port, 0)
+        player.say(gather=1, value=1)
+        assert player.hear()["values"] == [1], starter
+        player.leave()
+        assert process.wait(20) == 0
+    _, process = run(1, MINIGPT_STARTER=f"{socket.gethostname()} 4194305")  # no such process
+    assert process.wait(20) == 1
+    assert "(process 4194305), which started the ranks, was killed" in process.stderr.read()

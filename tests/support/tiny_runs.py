@@ -4,6 +4,7 @@ import functools
 import io
 import json
 import os
+import signal
 import sys
 import tempfile
 import traceback
@@ -85,6 +86,7 @@ def forked(action, said=os.devnull):
     """The id of a child that does an action and ends with its code; its standard error goes to a file."""
     child = os.fork()
     if not child:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # a campaign started with nohup ignores it
         try:
             sys.stderr = open(said, "w", buffering=1)
             os._exit(action())
