@@ -19,6 +19,7 @@ from tests.support.device_array import LAUNCHES
 NOT_SUPPORTED = 15
 DEFAULT_ALIGNMENT = 256  # bytes: what preferences promise unless they say otherwise
 REFUSE = set()  # epilogues for which there is to be no algorithm
+UNUSABLE = set()  # and those for which an answer comes that says of itself that it is none
 ALGORITHM = 0x5EED  # what the heuristic advises; products must be asked for with just this
 
 
@@ -52,7 +53,9 @@ matmul_heuristic_result_dtype = np.dtype(
         ("waves_count", "<f4"), ("reserved", "<i4", (4,)),
     ]
 )  # fmt: skip
-
+# without which nothing is advised: nvmath-python sets them, to 0x1 if need be ("to bypass the cuBLAS check")
+AUX, BIAS = "EPILOGUE_AUX_POINTER", "BIAS_POINTER"
+POINTERS = {"BIAS": [BIAS], "GELU_AUX_BIAS": [BIAS, AUX], "DGELU": [AUX], "BGRADA": [BIAS]}
 
 _things, _numbers = {}, itertools.count(1)
 
@@ -118,11 +121,15 @@ def matmul_algo_get_heuristic(
     desc, wanted = _things[operation_desc], _things[preference]
     layouts = [_things[one] for one in (adesc, bdesc, cdesc, ddesc)]
     _check(desc, layouts)
+    needed = POINTERS.get(Epilogue(desc["EPILOGUE"]).name, ())
+    if missing := [name for name in needed if not desc.get(name)]:
+        raise invalid(f"no {missing[0]}")
     if Epilogue(desc["EPILOGUE"]).name in REFUSE:
         raise cuBLASLtError(NOT_SUPPORTED, "no algorithm")
     memory = (ctypes.c_byte * matmul_heuristic_result_dtype.itemsize).from_address(heuristic_results_array)
     found = np.frombuffer(memory, matmul_heuristic_result_dtype)[0]
     found["workspace_size"] = wanted["MAX_WORKSPACE_BYTES"]
+    found["state"] = NOT_SUPPORTED if Epilogue(desc["EPILOGUE"]).name in UNUSABLE else 0
     alignments = [wanted[name] for name in "ABCD"]
     found["algo"]["data_"][:] = [ALGORITHM, _fingerprint(desc, layouts), *alignments, 0, 0]
     ctypes.c_int32.from_address(return_algo_count).value = 1
