@@ -49,7 +49,7 @@ def begin(said, name, *given):
 
 
 if __name__ == "__main__":
-    for module in ("torch._dynamo", "hypothesis.extra.numpy", "pytest"):  # not in the ranks, which are spawned
+    for module in ("torch._dynamo", "hypothesis.extra.numpy", "pytest"):  # not in ranks: they are spawned
         importlib.import_module(module)
     program.Runner = Forked
     sys.exit(program.main())

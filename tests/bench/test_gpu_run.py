@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,8 @@ def test_everything_in_miniature(tmp_path):
     times = [row for row in found if row["stage"] == "launches" and "launches" in row]
     launched = {part: {row["name"] for row in times if row["part"] == part} for part in ("fast", LIBRARIES)}
     assert {"softmax_forward", "adamw", "layernorm_backward", "product 16 x 16 x 64"} <= launched["fast"]
-    libraries = {"cudnn attention, forward", "cudnn attention, backward", "product 16 x 16 x 64 GELU_AUX_BIAS"}
+    libraries = {"cudnn attention, forward", "cudnn attention, backward"}
+    libraries |= {"product 16 x 16 x 64 GELU_AUX_BIAS"}
     assert libraries <= launched[LIBRARIES]
     assert not libraries & launched["fast"]
     assert [len(row["for"]) for row in found if "for" in row] == [0]
@@ -152,3 +154,11 @@ def test_a_record_is_made_of_what_was_found(tmp_path):
     record = json.loads((tmp_path / "bench" / "records" / "gpu-2026-11-28-abc.json").read_text())
     assert record["results"] == [{"stage": "smoke", "part": "all", "name": "one", "ok": True}]
     assert record["bench"] == "gpu"
+
+
+def test_wheels_for_a_machine_without_network_are_what_pyproject_asks_for():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    wheels = (ROOT / "Makefile").read_text().partition("gpu-wheels:")[2].partition("\n\n")[0]
+    bindings = [one for one in extras["cupy-more"] if one.startswith(("nvmath", "nvidia-cudnn-frontend"))]
+    assert len(bindings) == 2
+    assert all(one in wheels for one in bindings)

@@ -21,7 +21,7 @@ ALIGNED = 16  # bytes: where a bias and an auxiliary matrix must begin
 EIGHT = 8  # numbers: what an auxiliary matrix's rows must be a multiple of
 SUCCESS, NOT_SUPPORTED = 0, 15  # cublasStatus_t
 MOST_ALIGNED = 256  # bytes: more makes no difference to cublasLt
-SOMEWHERE = ALIGNED  # an address to be asked with: it advises nothing where one is missing, as nvmath-python knows
+SOMEWHERE = ALIGNED  # an address to ask with: where one is missing it advises nothing (nvmath-python, Epilog)
 
 
 class Matrix(NamedTuple):
