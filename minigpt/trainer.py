@@ -9,7 +9,7 @@ from minigpt import kernels
 from minigpt.arrays import device_of, on_device
 from minigpt.comm import Alone
 from minigpt.config import OptimizerConfig
-from minigpt.door import checked_batches, checked_params, dtype_of_params, flat_copy
+from minigpt.door import checked_batches, checked_params, compute_dtype, flat_copy
 from minigpt.errors import CheckpointError, ConfigError, NumericsError
 from minigpt.memory import explained
 from minigpt.train import new_state, train_step
@@ -125,11 +125,3 @@ def memory_for(world, take):
     if without:
         raise CheckpointError(f"no memory is left on ranks {without} for the moments of all ranks")
     return places
-
-
-def compute_dtype(dtype, params):
-    """The number type of activations: that of params, or over float32 bfloat16 if asked for."""
-    found = dtype_of_params(params)
-    if dtype not in (None, found) and (dtype, found) != ("bfloat16", "float32"):
-        raise ConfigError(f"dtype must be {found}, as params are, or bfloat16 over float32: found {dtype!r}")
-    return dtype or found
