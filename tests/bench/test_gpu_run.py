@@ -140,6 +140,15 @@ def test_tests_of_a_gpu_are_not_run_without_one(what):
     assert ran.returncode == pytest.ExitCode.NO_TESTS_COLLECTED
 
 
+def test_on_a_gpu_files_about_the_emulation_are_empty():
+    """A part is a file that is named, which pytest's collect_ignore does not keep out."""
+    about = [f"tests/kernels/cuda/test_{name}.py" for name in ("planted_faults", "registers", "sanitizers")]
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", *about]
+    paths = os.environ | {"MINIGPT_TEST_GPU": "1"}
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=paths)
+    assert ran.returncode == pytest.ExitCode.NO_TESTS_COLLECTED, ran.stdout
+
+
 def test_a_record_is_made_of_what_was_found(tmp_path):
     (tmp_path / "bench").symlink_to(ROOT / "bench")
     first = {"stage": "begin", "date": "2026-11-28", "commit": "abc", "processor": "", "options": {}}

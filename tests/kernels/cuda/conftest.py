@@ -15,10 +15,6 @@ SOURCES = os.environ.get("MINIGPT_KERNEL_SOURCES")  # a folder with faults in it
 GPU = os.environ.get("MINIGPT_TEST_GPU") == "1"
 
 
-if GPU:  # these are about faults, registers and sanitizers, for which emulation is there
-    collect_ignore = ["test_planted_faults.py", "test_registers.py", "test_sanitizers.py"]
-
-
 def pytest_configure(config):
     config.addinivalue_line("markers", "emulation: looks at what only the stand-in for CuPy shows")
 

@@ -19,6 +19,7 @@ from tests.support.device_array import LAUNCHES
 NOT_SUPPORTED = 15
 DEFAULT_ALIGNMENT = 256  # bytes: what preferences promise unless they say otherwise
 REFUSE = set()  # epilogues for which there is to be no algorithm
+STREAMS = []  # what products were put on
 UNUSABLE = set()  # and those for which an answer comes that says of itself that it is none
 ALGORITHM = 0x5EED  # what the heuristic advises; products must be asked for with just this
 
@@ -131,7 +132,8 @@ def matmul_algo_get_heuristic(
     found["workspace_size"] = wanted["MAX_WORKSPACE_BYTES"]
     found["state"] = NOT_SUPPORTED if Epilogue(desc["EPILOGUE"]).name in UNUSABLE else 0
     alignments = [wanted[name] for name in "ABCD"]
-    found["algo"]["data_"][:] = [ALGORITHM, _fingerprint(desc, layouts), *alignments, 0, 0]
+    space = wanted["MAX_WORKSPACE_BYTES"]  # all of it is needed
+    found["algo"]["data_"][:] = [ALGORITHM, _fingerprint(desc, layouts), *alignments, space, 0]
     ctypes.c_int32.from_address(return_algo_count).value = 1
 
 
@@ -172,6 +174,7 @@ def matmul(
     _check_algorithm(algo, _fingerprint(desc, layouts), (a, b, c, d), workspace, workspace_size_in_bytes)
     epilogue = Epilogue(desc["EPILOGUE"])
     LAUNCHES.append(f"product {epilogue.name}")
+    STREAMS.append(stream)
     (_, m, n, _), compute = layouts[3], desc["compute"]
     k = layouts[0][1] if desc["TRANSA"] else layouts[0][2]
     left = operand(a, layouts[0][0], layouts[0][3], desc["TRANSA"], m, k)
@@ -190,11 +193,11 @@ def matmul(
 def _check_algorithm(algo, fingerprint, addresses, workspace, size):
     """Raise unless the algorithm was advised for this product and for pointers aligned so."""
     memory = (ctypes.c_byte * 64).from_address(algo)
-    name, good_for, *alignments = np.frombuffer(memory, np.uint64)[:6].tolist()
+    name, good_for, *alignments, needed = np.frombuffer(memory, np.uint64)[:7].tolist()
     if (name, good_for) != (ALGORITHM, fingerprint):
         raise invalid("an algorithm that was advised for another product")
     for which, address, alignment in zip("ABCD", addresses, alignments, strict=True):
         if address % alignment:
             raise invalid(f"{which} lies at no multiple of {alignment} bytes")
-    if workspace % 256 or size <= 0:
-        raise invalid("the workspace")
+    if workspace % 256 or size < needed:
+        raise invalid(f"a workspace of {size} bytes, {needed} are needed, at {workspace}")
