@@ -7,9 +7,10 @@ import time
 from pathlib import Path
 
 from bench.gpu import rows, table
-from bench.gpu.plan import Stage, whole
+from bench.gpu.plan import STAGES, Stage, whole
 from bench.gpu.runner import Runner
-from bench.gpu.setting import MINIATURE
+from bench.gpu.setting import GPU, MINIATURE
+from bench.gpu.tables import LIBRARIES
 
 # Rows ------------------------------------------------------------------------------------------------------
 
@@ -117,6 +118,14 @@ def test_all_parts_of_a_stage_run_several_at_once(tmp_path, monkeypatch):
     runner.stage("pair")
     assert ends(tmp_path) == {"a": "done", "b": "done"}
     assert whole(MINIATURE) == ["all"]
+
+
+def test_the_most_valuable_comes_first():
+    assert list(STAGES)[:5] == ["smoke", "kernels", "gradients", "curves", "steps"]
+    assert list(STAGES)[-1] == "sanitizers"  # the slowest
+    assert STAGES["steps"].parts(GPU) == ["B 64", "B 32"]
+    assert STAGES["large"].parts(GPU) == ["fast", LIBRARIES]
+    assert all(15 < stage.seconds <= 240 for stage in STAGES.values())
 
 
 # The table -------------------------------------------------------------------------------------------------
