@@ -109,6 +109,12 @@ def test_what_the_budget_does_not_allow_is_skipped_and_said(tmp_path):
     assert ends(tmp_path) == {"one": "skipped: of the budget 10 s are left"}
 
 
+def test_no_part_goes_on_when_the_budget_is_used_up(tmp_path, monkeypatch):
+    monkeypatch.setattr("bench.gpu.runner.LEAST", 0)
+    planted(tmp_path, seconds=2, hang="import time; time.sleep(1e3)").part("kernels", "hang", 60)
+    assert ends(tmp_path) == {"hang": "not done after 2 s\n"}
+
+
 def test_all_parts_of_a_stage_run_several_at_once(tmp_path, monkeypatch):
     wait = "import pathlib\npathlib.Path({0!r}).touch()\nwhile not pathlib.Path({1!r}).exists(): pass"
     a, b = str(tmp_path / "a"), str(tmp_path / "b")
