@@ -137,3 +137,12 @@ def test_operations_a_token_as_llmc_counts_them(cupy):
 
     assert steps.llmc_flops(GPU.model) == 6 * 124_475_904 + 6 * 12 * 768 * 1024
     assert GPU.message == 124_475_904
+
+
+def test_launches_that_take_longer_than_their_step_are_bad(cupy, monkeypatch):
+    from bench.gpu.stages import launches
+
+    monkeypatch.setattr(launches, "between_events", lambda function: (function(), 1e-6)[1])
+    put = []
+    launches.run(MINIATURE, "fast", put.append)
+    assert [row["ok"] for row in put if "ok" in row] == [False]
