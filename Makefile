@@ -64,13 +64,13 @@ cudnn-plans: $(VENV)/.gpu  # cuDNN plans our graphs for an H100 that it is told 
 gpu-budgets: $(VENV)/.test  # what rounding may do to the gradients of 124M: bench/gpu/budgets-124M.json anew
 	$(RUN)/python -m bench.gpu.question
 
-gpu-wheels:  # into .whl: what a machine with CuPy, torch and pytest, but no network, may lack. WHEELS_FOR: see README
+gpu-wheels:  # into .whl, 9 MB: what a machine with CuPy, torch and pytest, but no network, may lack. See README
 	$(PYTHON) -m pip download --quiet --no-deps --only-binary=:all: -d .whl $(WHEELS_FOR) \
-	  docstring-parser google-crc32c typeguard tyro
+	  docstring-parser google-crc32c typeguard tyro 'nvmath-python==1.0.*' nvidia-cudnn-frontend==1.26.0
 
 gpu-offline:  # on that machine, with its own Python: make gpu, out of .whl
 	$(PYTHON) -m pip install --quiet --no-index --no-deps --no-compile --upgrade --target .site .whl/*.whl
-	PYTHONPATH=.site $(PYTHON) -m bench.gpu $(ARGS)
+	PYTHONPATH=$(CURDIR)/.site $(PYTHON) -m bench.gpu $(ARGS)
 
 kernel-faults: $(VENV)/.test  # plant each fault of the list in the CUDA kernels; their tests must notice
 	$(RUN)/python -m tests.kernels.cuda.faults --save

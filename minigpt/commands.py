@@ -57,6 +57,8 @@ class Sample:
     """fast (kernels) or reference (plain array operations)."""
     device: str = "numpy"
     """numpy (this machine's cores), or cupy (an NVIDIA GPU)."""
+    products: str = "cublas"
+    """On a GPU: cublas, or cublaslt, whose products also add biases."""
     threads: int | None = None
     """Threads of the kernels on cores. None: every core."""
 
@@ -102,6 +104,12 @@ class Evaluate:
     """fast (kernels) or reference (plain array operations)."""
     device: str = "numpy"
     """numpy (this machine's cores), or cupy (an NVIDIA GPU)."""
+    dtype: str | None = None
+    """None: as the weights are; on a GPU also bfloat16 over float32, as training with it validates."""
+    products: str = "cublas"
+    """On a GPU: cublas, or cublaslt, whose products also add biases, apply GELU."""
+    attention: str = "tiles"
+    """On a GPU: tiles (no scores are kept of heads of 64 in bfloat16), scores, or cudnn (in bfloat16)."""
     threads: int | None = None
     """Threads of the kernels on cores. None: every core."""
     json: bool = False

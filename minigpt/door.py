@@ -126,6 +126,14 @@ def dtype_of_params(params, dtypes=DTYPES):
     return found.pop()
 
 
+def compute_dtype(dtype, params):
+    """The number type of activations: that of params, or over float32 bfloat16 if asked for."""
+    found = dtype_of_params(params)
+    if dtype not in (None, found) and (dtype, found) != ("bfloat16", "float32"):
+        raise ConfigError(f"dtype must be {found}, as params are, or bfloat16 over float32: found {dtype!r}")
+    return dtype or found
+
+
 def flat_copy(config, params):
     """params as a Flat of their own, in the model's order, so that a trainer may change them."""
     checked_params(config, params)

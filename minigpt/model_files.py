@@ -6,7 +6,7 @@ from typing import NamedTuple
 from minigpt import kernels
 from minigpt.arrays import Flat, on_device
 from minigpt.config import GPTConfig, whole_between
-from minigpt.door import dtype_of_params
+from minigpt.door import compute_dtype
 from minigpt.errors import CheckpointError
 from minigpt.tokenizer import Tokenizer
 from minigpt.vocabularies import IN_A_FOLDER
@@ -22,8 +22,10 @@ class Model(NamedTuple):
     ops: kernels.Table
 
 
-def load_model(weights, tokenizer=None, ops="fast", threads=None, device="numpy"):
+def load_model(weights, tokenizer=None, ops="fast", threads=None, device="numpy", dtype=None, **ways):
     """The Model in a file or folder of weights; the arguments are the flags of these names.
+
+    dtype: what the operations work in; None is what the weights are. ways: products and attention.
 
     Raises CheckpointError (weights that are damaged, a tokenizer that does not fit) and ConfigError.
     """
@@ -31,8 +33,8 @@ def load_model(weights, tokenizer=None, ops="fast", threads=None, device="numpy"
         whole_between("threads", threads, 1, 1024)
     config, params = load_weights(weights)
     fitting = tokenizer_of(weights, tokenizer, config)
-    table = kernels.table(ops, dtype_of_params(params), threads, device)
-    return Model(config, params.like(on_device(params.buffer, device)), fitting, table)
+    table = kernels.table(ops, compute_dtype(dtype, params), threads, device, **ways)
+    return Model(config, table.weights(params.like(on_device(params.buffer, device))), fitting, table)
 
 
 def tokenizer_of(weights, name, config):

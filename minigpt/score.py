@@ -20,6 +20,8 @@ from minigpt.screen import open_screen, say, tell
 from minigpt.shards import TokenShards
 from minigpt.sources import are_shards, files_of, is_validation
 
+RUNNING = "ops", "threads", "device", "dtype", "products", "attention"
+
 
 def score(command):
     """Carry out minigpt evaluate."""
@@ -29,8 +31,8 @@ def score(command):
         return
     if command.data is not None:
         files_of(command.data)  # a slip of the pen is answered before the weights are read
-    running = command.ops, command.threads, command.device
-    model = load_model(command.weights, command.tokenizer, *running)
+    running = {name: getattr(command, name) for name in RUNNING}
+    model = load_model(command.weights, command.tokenizer, **running)
     if command.data is not None:
         score_data(command, model)
     else:
@@ -53,9 +55,7 @@ def check_flags(command):
     if command.weights is None:
         if command.write_bin is None:
             raise ConfigError("give the model by --weights PATH; only --write-bin needs none")
-        refuse_given(
-            command, ("batch_size", "ops", "threads", "device"), "is about a model, which no --weights names"
-        )
+        refuse_given(command, ("batch_size", *RUNNING), "is about a model, which no --weights names")
     whole_between("batch_size", command.batch_size, 1)
     whole_between("tokens", command.tokens, 0)
     open_screen()

@@ -9,7 +9,7 @@ from minigpt import kernels
 from minigpt.arrays import device_of, on_device, on_host
 from minigpt.comm import Alone
 from minigpt.config import OptimizerConfig
-from minigpt.door import checked_batches, checked_params, dtype_of_params, flat_copy
+from minigpt.door import checked_batches, checked_params, compute_dtype, flat_copy
 from minigpt.errors import CheckpointError, ConfigError, NumericsError
 from minigpt.memory import explained
 from minigpt.train import new_state, train_step
@@ -144,11 +144,3 @@ def put_together(world, shard, whole, n):
         world.broadcast(part, root)
         if world.rank == 0:
             whole[place] = on_host(part)
-
-
-def compute_dtype(dtype, params):
-    """The number type of activations: that of params, or over float32 bfloat16 if asked for."""
-    found = dtype_of_params(params)
-    if dtype not in (None, found) and (dtype, found) != ("bfloat16", "float32"):
-        raise ConfigError(f"dtype must be {found}, as params are, or bfloat16 over float32: found {dtype!r}")
-    return dtype or found

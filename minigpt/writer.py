@@ -37,8 +37,8 @@ class Writer:
     def __init__(self, command):
         self.show_probs, self.max_new_tokens = command.show_probs, command.max_new_tokens
         self.choice = Choice(command.temperature, command.top_k, command.top_p, command.top_p_rule)
-        running = command.ops, command.threads, command.device
-        model = load_model(command.weights, command.tokenizer, *running)
+        running = {name: getattr(command, name) for name in ("ops", "threads", "device", "products")}
+        model = load_model(command.weights, command.tokenizer, **running)
         self.tokenizer, self.ops = model.tokenizer, model.ops
         self.decoder = Decoder(model.config, model.ops, model.params)
         self.slide = max(1, model.config.n_ctx // 4)

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from bench.gpu import rows
 from bench.gpu.setting import GPU, MINIATURE, surroundings
+from bench.gpu.tables import LIBRARIES
+from minigpt.errors import ConfigError
 
 
 def end_with(pipe):
@@ -26,14 +28,19 @@ def end_with(pipe):
 
 
 def run(name, part, out, stand_in):
-    """Write every row as it comes."""
+    """Write every row as it comes. That NVIDIA's libraries are not installed is a row too, and no failure."""
     setting = MINIATURE if stand_in else GPU
 
     def put(row):
         rows.append(out, {"stage": name, "part": part} | row)
 
     with surroundings(setting):
-        importlib.import_module(f"bench.gpu.stages.{name}").run(setting, part, put)
+        try:
+            importlib.import_module(f"bench.gpu.stages.{name}").run(setting, part, put)
+        except ConfigError as reason:
+            if LIBRARIES not in part:
+                raise
+            put({"name": part, "error": str(reason)})
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from bench.gpu.tables import LIBRARIES, USUAL
+
 TESTS = ("tests/gpu", "tests/kernels/cuda")
 ALONE = "tests/gpu/test_memory.py"  # takes all of the GPU's memory
 SLOW = "tests/gpu/test_sanitizer.py"
@@ -41,8 +43,15 @@ def other_batches(setting):
 
 
 def batches_in_parts(setting):
-    """Two batch sizes, once in one part and once in two."""
-    return [f"B {B} x {parts}" for B in sorted(setting.batches)[:2] for parts in (1, 2)]
+    """Two batch sizes, once in one part and once in two; one with the libraries."""
+    small = sorted(setting.batches)[:2]
+    usual = [f"B {B} x {parts} {USUAL}" for B in small for parts in (1, 2)]
+    return [*usual, f"B {small[0]} x 1 {LIBRARIES}"]
+
+
+def two_tables(setting):
+    """The table that is usual, and that of NVIDIA's libraries."""
+    return [USUAL, LIBRARIES]
 
 
 def worlds(setting):
@@ -54,12 +63,12 @@ STAGES = {
     "smoke": Stage("smoke", whole, 60),
     "kernels": Stage("kernels", test_files, 150, together=6),
     "gradients": Stage("gradients", whole, 120),
-    "curves": Stage("curves", whole, 120),
-    "steps": Stage("steps", telling_batches, 120),
-    "launches": Stage("launches", whole, 60),
+    "curves": Stage("curves", two_tables, 90),
+    "steps": Stage("steps", telling_batches, 180),
+    "launches": Stage("launches", two_tables, 60),
     "memory": Stage("memory", batches_in_parts, 40),
     "out-of-memory": Stage("kernels", lambda setting: [ALONE], 60),
-    "large": Stage("large", whole, 120),
+    "large": Stage("large", two_tables, 90),
     "nccl": Stage("nccl", worlds, 60),
     "more-steps": Stage("steps", other_batches, 120),
     "sanitizers": Stage("kernels", lambda setting: [SLOW], 240),

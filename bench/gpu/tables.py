@@ -1,16 +1,15 @@
-"""The ops tables that are timed against each other. What cannot be had here is listed as not installed."""
+"""The ops tables that are compared with each other."""
 
 from bench.gpu.setting import trainer
-from minigpt.errors import ConfigError
 
-# name -> what Trainer is given; the table that is taken if nothing is said comes first
+USUAL, LIBRARIES = "fast", "cublaslt + cudnn"  # what is taken if nothing is said; what NVIDIA's libraries can
+# name -> what Trainer is given
 TABLES = {
-    "fast": {},
+    USUAL: {},
     "scores": {"attention": "scores"},
-    "tiles": {"attention": "tiles"},
     "cudnn": {"attention": "cudnn"},
     "cublaslt": {"products": "cublaslt"},
-    "cublaslt + cudnn": {"products": "cublaslt", "attention": "cudnn"},
+    LIBRARIES: {"products": "cublaslt", "attention": "cudnn"},
     "float32": {"dtype": "float32"},
     "tf32": {"dtype": "float32", "tf32": True},
     "reference": {"dtype": "float32", "ops": "reference"},
@@ -23,9 +22,6 @@ def chosen(smallest):
     return [name for name in TABLES if smallest or name not in WIDE]
 
 
-def trainer_of(name, config, params=None):
-    """A trainer with the table, or None if kernels.table does not know it or a package of it is missing."""
-    try:
-        return trainer(config, params=params, **TABLES[name])
-    except (ConfigError, ImportError):
-        return None
+def trainer_of(name, config, params=None, **options):
+    """A trainer with the table. Raises ConfigError if a library that it needs is missing."""
+    return trainer(config, params=params, **TABLES[name] | options)

@@ -30,11 +30,12 @@ def clock_ms(step):
 
 
 def in_turn(peers, turns, steps, watch):
-    """name -> (milliseconds of each step, None) or (None, how it failed).
+    """name -> (milliseconds of its steps, or None; how it failed, or None).
 
     peers: name -> an object with step() and free(), which gives back what is only kept for later. In every
     turn each makes one step to warm up and `steps` to be timed; before it, all others have let go.
-    watch(name, turn, what came of it) is told at once.
+    watch(name, turn, what came of it) is told at once. What was timed before a failure stays: one that loses
+    the GPU takes all that come later along.
     """
     times, failed = {name: [] for name in peers}, {}
     for turn in range(turns):
@@ -48,5 +49,8 @@ def in_turn(peers, turns, steps, watch):
             except Exception as error:
                 found = failed[name] = f"{type(error).__name__}: {error}"[:500]
             watch(name, turn, found)
-            peer.free()
-    return {name: (None, failed[name]) if name in failed else (times[name], None) for name in peers}
+            try:
+                peer.free()
+            except Exception as error:
+                failed.setdefault(name, f"{type(error).__name__}: {error}"[:500])
+    return {name: (times[name] or None, failed.get(name)) for name in peers}

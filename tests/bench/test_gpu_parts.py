@@ -1,21 +1,16 @@
 """What bench.gpu is made of: rows, deadlines, the table, and that its verdicts can be bad ones."""
 
-import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-import numpy as np
-import pytest
-
-from bench.gpu import question, rows, table
-from bench.gpu.plan import Stage, whole
+from bench.gpu import rows, table
+from bench.gpu.plan import STAGES, Stage, whole
 from bench.gpu.runner import Runner
-from bench.gpu.setting import GPU, MINIATURE, TINY
-from minigpt.comm import World
-from tests.support.cuda import emulated_cupy
+from bench.gpu.setting import GPU, MINIATURE
+from bench.gpu.tables import LIBRARIES
 
 # Rows ------------------------------------------------------------------------------------------------------
 
@@ -114,6 +109,12 @@ def test_what_the_budget_does_not_allow_is_skipped_and_said(tmp_path):
     assert ends(tmp_path) == {"one": "skipped: of the budget 10 s are left"}
 
 
+def test_no_part_goes_on_when_the_budget_is_used_up(tmp_path, monkeypatch):
+    monkeypatch.setattr("bench.gpu.runner.LEAST", 0)
+    planted(tmp_path, seconds=2, hang="import time; time.sleep(1e3)").part("kernels", "hang", 60)
+    assert ends(tmp_path) == {"hang": "not done after 2 s\n"}
+
+
 def test_all_parts_of_a_stage_run_several_at_once(tmp_path, monkeypatch):
     wait = "import pathlib\npathlib.Path({0!r}).touch()\nwhile not pathlib.Path({1!r}).exists(): pass"
     a, b = str(tmp_path / "a"), str(tmp_path / "b")
@@ -123,6 +124,14 @@ def test_all_parts_of_a_stage_run_several_at_once(tmp_path, monkeypatch):
     runner.stage("pair")
     assert ends(tmp_path) == {"a": "done", "b": "done"}
     assert whole(MINIATURE) == ["all"]
+
+
+def test_the_most_valuable_comes_first():
+    assert list(STAGES)[:5] == ["smoke", "kernels", "gradients", "curves", "steps"]
+    assert list(STAGES)[-1] == "sanitizers"  # the slowest
+    assert STAGES["steps"].parts(GPU) == ["B 64", "B 32"]
+    assert STAGES["large"].parts(GPU) == ["fast", LIBRARIES]
+    assert all(15 < stage.seconds <= 240 for stage in STAGES.values())
 
 
 # The table -------------------------------------------------------------------------------------------------
@@ -147,148 +156,3 @@ def test_the_table_shows_what_is_bad_and_hides_what_is_summed_up():
     assert "turn of a" not in text
     assert "turn of b" in text
     assert text.endswith("1 tests passed; 2 findings are bad; 1 parts skipped")
-
-
-# Verdicts: planted faults must be called bad ---------------------------------------------------------------
-
-
-@pytest.fixture
-def cupy():
-    with emulated_cupy() as cupy:
-        yield cupy
-    for name in [name for name in sys.modules if name.startswith(("bench.gpu.stages.", "bench.gpu.timing"))]:
-        del sys.modules[name]  # they hold the stand-in
-
-
-@pytest.fixture(scope="module")
-def expected():
-    return question.worked_out(question.SMALL, 2)
-
-
-def test_a_wrong_gradient_is_over_its_budget(cupy, expected):
-    from bench.gpu.stages import gradients
-
-    exact = {name: np.full(4, norm / 2) for name, norm in expected["norms"].items()}
-    exact["loss"] = np.float64(expected["loss"])
-    assert gradients.judged("bf16", exact, exact, expected["bf16"])["ok"]
-    wrong = exact | {"wpe.weight": 1.5 * exact["wpe.weight"]}
-    row = gradients.judged("bf16", wrong, exact, expected["bf16"])
-    assert not row["ok"]
-    assert row["over"] == [row["worst"]] == ["wpe.weight"]
-    assert not gradients.judged("bf16", exact | {"loss": np.float64(np.nan)}, exact, expected["bf16"])["ok"]
-    grads = {name: value for name, value in exact.items() if name != "loss"}
-    assert gradients.same_question(expected, expected["loss"], grads)["ok"]
-    assert not gradients.same_question(expected, expected["loss"] * 1.001, grads)["ok"]
-
-
-def test_budgets_at_hand_are_of_the_question_that_is_asked():
-    found = question.budgets_of(question.GPT2)
-    assert found["sizes"] == vars(question.GPT2)
-    names = set(question.gradient_names(question.GPT2).values())
-    assert len(names) == 148
-    assert set(found["norms"]) == names
-    for mode in question.MODES:
-        assert set(found[mode]) == names | {"loss"}
-        assert all(
-            0 < bound < found["norms"].get(name, found["loss"]) for name, (_, bound, _) in found[mode].items()
-        )
-
-
-def test_wrong_sums_of_ranks_are_bad(cupy):
-    from bench.gpu.stages import nccl
-
-    class Lazy(World):
-        size = 2
-
-        def all_reduce(self, array):
-            array.fill(array.size % 7)
-
-        def all_gather(self, shard, into):
-            into.fill(into.size % 7)
-
-        reduce_scatter = all_reduce
-
-    assert [row["ok"] for row in nccl.exchanges(cupy, Lazy(), MINIATURE)] == [False] * 3
-
-
-def test_the_peak_counts_what_is_held_at_once(cupy):
-    from bench.gpu.watching import Peak
-
-    with Peak() as peak:
-        a = cupy.zeros(1000, np.float32)
-        del a
-        b = cupy.zeros(500, np.float32)
-        c = cupy.zeros(100, np.float32)
-    assert peak.most == 4000
-    assert peak.live == b.nbytes + c.nbytes
-
-
-def test_verdicts_on_speed(cupy):
-    from bench.gpu.stages import steps
-
-    put = []
-    steps.verdicts(TINY, 100, "B 2", {"fast": ([2.0], None), "torch.compile": ([1.0], None)}, put.append)
-    assert [row["ok"] for row in put] == [False, False]
-    assert put[1]["ratio"] == 0.5
-    put.clear()
-    steps.verdicts(TINY, 10**12, "B 2", {"fast": ([1.0], None), "torch.compile": ([1.1], None)}, put.append)
-    assert [row["ok"] for row in put] == [True, True]
-    put.clear()
-    steps.verdicts(TINY, 100, "B 2", {"fast": (None, "MemoryError")}, put.append)
-    assert [row["ok"] for row in put] == [False]
-
-
-def test_operations_a_token_as_llmc_counts_them(cupy):
-    from bench.gpu.stages import steps
-
-    assert steps.llmc_flops(GPU.model) == 6 * 124_475_904 + 6 * 12 * 768 * 1024
-    assert GPU.message == 124_475_904
-
-
-def test_one_that_fails_is_named_and_the_others_are_timed(cupy):
-    from bench.gpu.timing import in_turn
-
-    class Peer:
-        def __init__(self, limit):
-            self.made, self.limit = 0, limit
-
-        def step(self):
-            self.made += 1
-            if self.made > self.limit:
-                raise MemoryError("none left")
-
-        def free(self):
-            pass
-
-    told = []
-    found = in_turn({"one": Peer(99), "two": Peer(3)}, 2, 2, lambda *what: told.append(what))
-    assert len(found["one"][0]) == 4
-    assert found["two"] == (None, "MemoryError: none left")
-    assert told[-1] == ("two", 1, "MemoryError: none left")
-
-
-FAILING = """
-def test_passes(): pass
-def test_fails(): assert 1 == 2
-def test_loses(): raise RuntimeError("cudaErrorIllegalAddress: an illegal memory access")
-def test_after(): pass
-"""
-
-
-def test_each_test_is_a_row_and_a_lost_gpu_ends_the_file(tmp_path):
-    (tmp_path / "test_some.py").write_text(FAILING)
-    program = (
-        "import json, bench.gpu.stages.kernels as k, bench.gpu.setting as s\n"
-        "k.run(s.MINIATURE, 'test_some.py', lambda row: print('\\nROW', json.dumps(row)))"
-    )
-    path = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
-    ran = subprocess.run(
-        [sys.executable, "-c", program], cwd=tmp_path, env=path, capture_output=True, text=True
-    )
-    found = [line for line in ran.stdout.splitlines() if line.startswith("ROW")]
-    assert [("passes" in line, '"ok": true' in line) for line in found] == [
-        (True, True), (False, False), (False, False), (False, False),
-    ]  # fmt: skip
-    assert "assert 1 == 2" in found[1]
-    assert "cudaErrorIllegalAddress" in found[2]
-    assert '"tests": 3' in found[3]

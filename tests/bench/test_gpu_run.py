@@ -7,26 +7,28 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from bench.gpu import rows
 from bench.gpu.plan import STAGES
+from bench.gpu.tables import LIBRARIES
 
 ROOT = Path(__file__).parents[2]
 SPEED = ("best of ours", "torch.compile / ", "step of B 2")  # what only a GPU can reach
 PATIENCE = 600  # seconds for what takes one
 
 
-def begun(out, *options):
+def begun(out, *options, program="bench.gpu"):
     """The program, at work."""
-    command = [sys.executable, "-m", "bench.gpu", "--stand-in", "--out", str(out), *options]
+    command = [sys.executable, "-m", program, "--stand-in", "--out", str(out), *options]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def test_everything_in_miniature(tmp_path):
-    said, _ = begun(tmp_path, "--budget", "3000").communicate()
+    said, _ = begun(tmp_path, "--budget", "3000", program="tests.bench.forked").communicate()
     found = rows.read(tmp_path)
     ends = [row for row in found if "end" in row]
     assert {row["stage"] for row in ends} == {stage.file for stage in STAGES.values()}
@@ -35,17 +37,25 @@ def test_everything_in_miniature(tmp_path):
     assert all(any(speed in name for speed in SPEED) for name in bad), said
     named = {row["name"]: row for row in found if "name" in row}
     for name in (
-        "one step of a tiny model", "bf16: 17 tensors", "fp32: 17 tensors", "torch in float64", "B 2 x 2",
-        "two runs are the same bits", "float32 from numpy, 2 steps", "2 ranks: reduce_scatter, rank 1",
+        "one step of a tiny model", "bf16: 17 tensors", "fp32: 17 tensors", f"bf16 {LIBRARIES}: 17 tensors",
+        "torch in float64", "B 2 x 2 fast", f"B 2 x 1 {LIBRARIES}", "two runs are the same bits, fast",
+        f"two runs are the same bits, {LIBRARIES}", "float32 from numpy, 2 steps",
+        "2 ranks: reduce_scatter, rank 1",
     ):  # fmt: skip
         assert named[name]["ok"], name
-    for name in ("B 2 fast", "B 2 reference", "B 2 torch eager", "B 2 torch.compile"):
+    for name in ("B 2 fast", f"B 2 {LIBRARIES}", "B 2 reference", "B 2 torch eager", "B 2 torch.compile"):
         assert named[name]["tokens/s"] > 0
     best = named["B 2 best of ours"]["table"]
     assert named[f"B 2 torch eager / {best}"]["ratio"] > 0
     assert sum(bool(row.get("test")) for row in found) > 30
     times = [row for row in found if row["stage"] == "launches" and "launches" in row]
-    assert {"softmax_forward", "adamw", "layernorm_backward"} <= {row["name"] for row in times}
+    launched = {part: {row["name"] for row in times if row["part"] == part} for part in ("fast", LIBRARIES)}
+    assert {"softmax_forward", "adamw", "layernorm_backward", "product 16 x 16 x 64"} <= launched["fast"]
+    libraries = {"cudnn attention, forward", "cudnn attention, backward"}
+    libraries |= {"product 16 x 16 x 64 GELU_AUX_BIAS"}
+    assert libraries <= launched[LIBRARIES]
+    assert not libraries & launched["fast"]
+    assert [len(row["for"]) for row in found if "for" in row] == [0]
     table = (tmp_path / "table.txt").read_text()
     assert said.endswith(table)
     assert "B 2 torch.compile" in table
@@ -130,6 +140,15 @@ def test_tests_of_a_gpu_are_not_run_without_one(what):
     assert ran.returncode == pytest.ExitCode.NO_TESTS_COLLECTED
 
 
+def test_on_a_gpu_files_about_the_emulation_are_empty():
+    """A part is a file that is named, which pytest's collect_ignore does not keep out."""
+    about = [f"tests/kernels/cuda/test_{name}.py" for name in ("planted_faults", "registers", "sanitizers")]
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", *about]
+    paths = os.environ | {"MINIGPT_TEST_GPU": "1"}
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=paths)
+    assert ran.returncode == pytest.ExitCode.NO_TESTS_COLLECTED, ran.stdout
+
+
 def test_a_record_is_made_of_what_was_found(tmp_path):
     (tmp_path / "bench").symlink_to(ROOT / "bench")
     first = {"stage": "begin", "date": "2026-11-28", "commit": "abc", "processor": "", "options": {}}
@@ -144,3 +163,11 @@ def test_a_record_is_made_of_what_was_found(tmp_path):
     record = json.loads((tmp_path / "bench" / "records" / "gpu-2026-11-28-abc.json").read_text())
     assert record["results"] == [{"stage": "smoke", "part": "all", "name": "one", "ok": True}]
     assert record["bench"] == "gpu"
+
+
+def test_wheels_for_a_machine_without_network_are_what_pyproject_asks_for():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    wheels = (ROOT / "Makefile").read_text().partition("gpu-wheels:")[2].partition("\n\n")[0]
+    bindings = [one for one in extras["cupy-more"] if one.startswith(("nvmath", "nvidia-cudnn-frontend"))]
+    assert len(bindings) == 2
+    assert all(one in wheels for one in bindings)

@@ -8,12 +8,11 @@ import os
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from tests.gpu.sizes import LARGE, STAND_IN
 from tests.support.cuda import emulated_cupy
-from tests.support.cuda.bench import Bench, drawing
+from tests.support.cuda.bench import Bench, draw, dtype  # noqa: F401  (fixtures)
 
 FOLDER = Path(__file__).parent
 MINIATURE = os.environ.get("MINIGPT_TEST_GPU") == "stand-in"
@@ -61,13 +60,3 @@ def bench():
 @pytest.fixture
 def sizes():
     return STAND_IN if MINIATURE else LARGE
-
-
-@pytest.fixture(params=["float32", "bfloat16"])
-def dtype(request):
-    return np.dtype(request.param)
-
-
-@pytest.fixture
-def draw():
-    return drawing()

@@ -58,11 +58,12 @@ KINDS = {
     },
     "sample": {
         "weights": EITHER, "prompt": WORDS, "top_p_rule": CHOICE, "prompt_file": FILE, "tokenizer": EITHER,
-        "ops": CHOICE, "device": CHOICE,
+        "ops": CHOICE, "device": CHOICE, "products": CHOICE,
     },
     "evaluate": {
         "weights": EITHER, "data": EITHER, "data_format": CHOICE, "hellaswag": FILE, "write_bin": NEW_FILE,
-        "tokenizer": EITHER, "ops": CHOICE, "device": CHOICE,
+        "tokenizer": EITHER, "ops": CHOICE, "device": CHOICE, "dtype": CHOICE, "products": CHOICE,
+        "attention": CHOICE,
     },
     "replay": {"folder": FOLDER, "dtype": CHOICE},
     "tokenize show": {"text": WORDS, "tokenizer": EITHER},

@@ -1,4 +1,7 @@
-"""Losses on the same batches: float32 and bfloat16 on the GPU, NumPy, torch in bfloat16; two runs alike."""
+"""Losses on the same batches: float32 and bfloat16 on the GPU, NumPy, torch in bfloat16; two runs alike.
+
+A part is a table for bfloat16; float32 is the usual one's.
+"""
 
 import hashlib
 
@@ -6,6 +9,7 @@ import numpy as np
 
 import minigpt
 from bench.gpu.setting import batch, trainer
+from bench.gpu.tables import USUAL, trainer_of
 
 DIFFERENT = 20  # batches, again and again, so that there is something to learn
 EXACT = 1e-4  # float32 against NumPy
@@ -16,15 +20,23 @@ def run(setting, part, put):
     seeds = [i % DIFFERENT for i in range(setting.curve_steps)]
     batches, found = [batch(setting.curve, *setting.curve_batch, seed=seed) for seed in seeds], {}
     for name in ("float32", "bfloat16", "bfloat16 again"):
-        found[name] = course(trainer(setting.curve, dtype=name.split()[0]), batches)
+        table = USUAL if name == "float32" else part
+        found[name] = course(trainer_of(table, setting.curve, dtype=name.split()[0]), batches)
         losses, weights = found[name]
-        put({"name": f"losses {name}", "last": losses[-1], "losses": losses, "weights": weights})
-    put({"name": "two runs are the same bits", "ok": found["bfloat16"] == found["bfloat16 again"]})
+        put({"name": f"losses {name}, {table}", "last": losses[-1], "losses": losses, "weights": weights})
+    same = found["bfloat16"] == found["bfloat16 again"]
+    put({"name": f"two runs are the same bits, {part}", "ok": same})
+    if part == USUAL:
+        against_numpy(setting, batches, found["float32"][0], put)
+    against_torch(setting, batches, part, found["float32"][0], found["bfloat16"][0], put)
+
+
+def against_numpy(setting, batches, float32, put):
+    """How far float32 is from NumPy's float32."""
     exact, _ = course(trainer(setting.curve, "numpy", "float32"), batches[: setting.exact_steps])
     put({"name": "losses numpy", "last": exact[-1], "losses": exact})
-    apart = farthest(found["float32"][0], exact)
+    apart = farthest(float32, exact)
     put({"name": f"float32 from numpy, {len(exact)} steps", "ok": apart <= EXACT, "apart": apart})
-    against_torch(setting, batches, found["float32"][0], found["bfloat16"][0], put)
 
 
 def course(one, batches):
@@ -45,11 +57,11 @@ def distance(some, others):
     return float(np.mean(np.abs(np.subtract(some, others))))
 
 
-def against_torch(setting, batches, float32, bfloat16, put):
+def against_torch(setting, batches, table, float32, bfloat16, put):
     """How far bfloat16 leads from float32, here and in torch; signed: whether it learns less."""
     ours = distance(bfloat16, float32)
     row = {
-        "name": "bfloat16 from float32",
+        "name": f"bfloat16 from float32, {table}",
         "ours": ours,
         "signed": float(np.mean(np.subtract(bfloat16, float32))),
     }

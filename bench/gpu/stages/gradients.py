@@ -4,26 +4,36 @@ import numpy as np
 
 import minigpt
 from bench.gpu import question
-from bench.gpu.setting import trainer
+from bench.gpu.tables import LIBRARIES, USUAL, trainer_of
+from minigpt.errors import ConfigError
 
+RUNS = [("bf16", USUAL), ("fp32", USUAL), ("bf16", LIBRARIES)]  # what may fail comes last
 AGREE = 1e-11  # TRUST: gradients against torch in float64, norm-wise
 
 
 def run(setting, part, put):
     asked = question.question(setting.question)
     budgets = question.budgets_of(setting.question)
-    found = {mode: ours(asked, dtype) for mode, dtype in question.MODES.items()}  # the GPU first
+    found = {}
+    for mode, table in RUNS:  # the GPU first
+        try:
+            found[mode, table] = ours(asked, question.MODES[mode], table)
+        except Exception as reason:
+            missing = isinstance(reason, ConfigError)  # a library that is not here is no finding
+            row = {"name": f"{mode} {table}", "error": f"{type(reason).__name__}: {reason}"}
+            put(row | ({} if missing else {"ok": False}))
     params = {name: value.astype(np.float64) for name, value in asked.params.items()}
     loss, exact = minigpt.loss_and_grads(asked.config, params, asked.tokens, asked.targets)
     put(same_question(budgets, loss, exact))
-    for mode, tensors in found.items():
-        put(judged(mode, tensors, exact | {"loss": np.float64(loss)}, budgets[mode]))
+    for (mode, table), tensors in found.items():
+        name = mode if table == USUAL else f"{mode} {table}"
+        put(judged(name, tensors, exact | {"loss": np.float64(loss)}, budgets[mode]))
     put(torch_says(asked, params, loss, exact))
 
 
-def ours(asked, dtype):
+def ours(asked, dtype, table):
     """name -> gradient, and the loss, from a training step on the GPU."""
-    one = trainer(asked.config, dtype=dtype, params=asked.params)
+    one = trainer_of(table, asked.config, asked.params, dtype=dtype)
     loss = one.step(asked.tokens, asked.targets)
     return {name: grad.get() for name, grad in one.state.grads.items()} | {"loss": np.float64(loss)}
 

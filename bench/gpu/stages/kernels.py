@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-LOST = ("cudaErrorIllegalAddress", "cudaErrorLaunchFailure", "cudaErrorMisalignedAddress", "ILLEGAL_ADDRESS")
+# after which a process can do nothing more on the GPU: as the runtime, the driver and cuBLAS say it
+LOST = ("IllegalAddress", "LaunchFailure", "MisalignedAddress", "IllegalInstruction", "HardwareStackError")
+LOST += ("ILLEGAL_", "LAUNCH_FAILED", "MISALIGNED_ADDRESS", "HARDWARE_STACK_ERROR", "EXECUTION_FAILED")
 
 
 def run(setting, part, put):

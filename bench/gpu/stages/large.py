@@ -2,8 +2,9 @@
 
 import statistics
 
-from bench.gpu.setting import batch, quick_params, trainer
+from bench.gpu.setting import batch, quick_params
 from bench.gpu.stages.steps import Ours, llmc_flops, mfu
+from bench.gpu.tables import TABLES, trainer_of
 from bench.gpu.timing import clock_ms
 from minigpt.arrays import gpu_memory
 from minigpt.memory import largest_batch
@@ -15,8 +16,9 @@ TRIES = 3
 def run(setting, part, put):
     config = setting.large
     available = gpu_memory().available
-    predicted = min(setting.most, largest_batch(config, config.n_ctx, "bfloat16", available))
-    one = trainer(config, params=quick_params(config))
+    fits = largest_batch(config, config.n_ctx, "bfloat16", available, **TABLES[part])
+    predicted = min(setting.most, fits)
+    one = trainer_of(part, config, quick_params(config))
     for B in range(predicted, max(0, predicted - TRIES), -1):
         peer = Ours(one, batch(config, B, config.n_ctx))
         try:

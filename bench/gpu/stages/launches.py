@@ -4,12 +4,14 @@ The launchers are wrapped from outside; what CuPy launches by itself (copies, th
 """
 
 import contextlib
+import sys
 from collections import defaultdict
 
 import cupy
 from cupy.cuda import cublas
 
-from bench.gpu.setting import batch, trainer
+from bench.gpu.setting import batch
+from bench.gpu.tables import TABLES, trainer_of
 from bench.gpu.timing import between_events
 from minigpt.memory import largest_batch
 
@@ -19,8 +21,8 @@ BATCH = 16  # or what fits
 def run(setting, part, put):
     config = setting.model
     free = cupy.cuda.runtime.memGetInfo()[0]
-    B = min(setting.most, BATCH, largest_batch(config, config.n_ctx, "bfloat16", free))
-    one, pair = trainer(config), batch(config, B, config.n_ctx)
+    B = min(setting.most, BATCH, largest_batch(config, config.n_ctx, "bfloat16", free, **TABLES[part]))
+    one, pair = trainer_of(part, config), batch(config, B, config.n_ctx)
     one.step(*pair)
     alone = between_events(lambda: one.step(*pair))
     with recorded() as launches:
@@ -41,10 +43,16 @@ def recorded():
 
     launches = []
     wrapped = [
-        (Kernel, "__call__", lambda kernel, *_: (kernel.function.name, 0)),
+        (Kernel, "__call__", lambda kernel, *_, **__: (kernel.function.name, 0)),
         (cublas, "gemmEx", lambda handle, ta, tb, m, n, k, *_: product(m, n, k, 1)),
         (cublas, "gemmStridedBatchedEx", lambda handle, ta, tb, m, n, k, *rest: product(m, n, k, rest[-3])),
     ]
+    for name, function, label in (
+        ("epilogues", "product", finished_product),
+        ("cudnn_attention", "run", attention),
+    ):
+        if module := sys.modules.get(f"minigpt.kernels.cuda.{name}"):  # loaded for the tables that use it
+            wrapped.append((module, function, label))
     before = [getattr(owner, name) for owner, name, _ in wrapped]
     for (owner, name, label), function in zip(wrapped, before, strict=True):
         setattr(owner, name, watched(function, label, launches))
@@ -60,6 +68,17 @@ def product(m, n, k, count):
     return f"{f'{count} x ' if count > 1 else ''}product {n} x {k} x {m}", 2 * m * n * k * count
 
 
+def finished_product(a, b, out, *, epilogue, **others):
+    """The same of one by cublasLt, which does more besides."""
+    name, flops = product(b.shape[1], *a.shape[::-1], 1)
+    return f"{name} {epilogue}", flops
+
+
+def attention(graph, addresses):
+    """cuDNN's attention: forward has five arrays, backward nine."""
+    return f"cudnn attention, {'forward' if len(addresses) == 5 else 'backward'}", 0
+
+
 def watched(function, label, launches):
     """The function between two events."""
 
@@ -68,7 +87,7 @@ def watched(function, label, launches):
         start.record()
         result = function(*arguments, **options)
         end.record()
-        launches.append((*label(*arguments), start, end))
+        launches.append((*label(*arguments, **options), start, end))
         return result
 
     return launch

@@ -2,7 +2,8 @@
 
 import cupy
 
-from bench.gpu.setting import batch, trainer
+from bench.gpu.setting import batch
+from bench.gpu.tables import TABLES, trainer_of
 from bench.gpu.watching import Peak
 from minigpt.arrays import gpu_memory
 from minigpt.memory import OTHERS, step_bytes
@@ -11,13 +12,13 @@ NEAR = 0.01  # of the prediction, for arrays
 
 
 def run(setting, part, put):
-    _, B, _, count = part.split()
+    _, B, _, count, table = part.split(maxsplit=4)
     B, count, config = int(B), int(count), setting.model
     before = gpu_memory()
     with Peak() as peak:
-        one = trainer(config)
+        one = trainer_of(table, config)
         one.step_in_parts([batch(config, B, config.n_ctx)] * count)
-    predicted = sum(step_bytes(config, B, config.n_ctx, parts=count).values())
+    predicted = sum(step_bytes(config, B, config.n_ctx, parts=count, **TABLES[table]).values())
     ratio = peak.most / predicted
     row = {
         "name": part,

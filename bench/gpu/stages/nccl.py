@@ -1,5 +1,6 @@
 """NCCL on one GPU: one rank, and two where NCCL lets them share it. What a step's exchanges would take."""
 
+import importlib
 import multiprocessing
 import os
 import socket
@@ -7,13 +8,17 @@ import socket
 import numpy as np
 
 from bench.gpu.setting import GPU, MINIATURE, surroundings
+from minigpt.ranks.gpus import SHARE, SHARES
 
 PATIENCE = 45  # seconds that ranks have
-SHARED = {"NCCL_MULTI_RANK_GPU_ENABLE": "1"}  # NCCL 2.30 and later let ranks share a GPU
 
 
 def run(setting, part, put):
     size, port = int(part.split()[0]), free_port()
+    version = importlib.import_module("cupy.cuda.nccl").get_version()
+    if size > 1 and version < SHARES:
+        put({"name": part, "error": f"NCCL {version} lets no two ranks share a GPU; {SHARES} does"})
+        return
     context = multiprocessing.get_context("spawn")
     answers = context.Queue()
     ranks = [
@@ -38,7 +43,9 @@ def free_port():
 def rank(stand_in, size, number, port, answers):
     """A process that is one rank, as torchrun would start it."""
     place = {"RANK": number, "WORLD_SIZE": size, "LOCAL_RANK": number, "MASTER_PORT": port}
-    os.environ.update(SHARED, MASTER_ADDR="127.0.0.1", **{name: str(value) for name, value in place.items()})
+    os.environ.update(
+        {SHARE: "1"}, MASTER_ADDR="127.0.0.1", **{name: str(value) for name, value in place.items()}
+    )
     from minigpt.ranks.worlds import joined, met_alone
 
     setting = MINIATURE if stand_in else GPU

@@ -21,6 +21,7 @@ LIBRARIES = {
     "nvrtc": lambda: importlib.import_module("cupy.cuda.nvrtc").getVersion(),
     "cublas": lambda: cupy.cuda.cublas.getVersion(cupy.cuda.device.get_cublas_handle()),
     "nccl": lambda: importlib.import_module("cupy.cuda.nccl").get_version(),
+    "cublaslt": lambda: importlib.import_module("nvmath.bindings.cublasLt").get_version(),
     "cudnn": lambda: importlib.import_module("cudnn").backend_version(),
 }
 

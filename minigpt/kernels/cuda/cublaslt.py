@@ -19,8 +19,9 @@ from minigpt.kernels.cuda.gemm import AS_IT_IS, FULL, KINDS, Layout, layout, lay
 WORKSPACE = 32 * 2**20  # bytes: what NVIDIA advises for an H100
 ALIGNED = 16  # bytes: where a bias and an auxiliary matrix must begin
 EIGHT = 8  # numbers: what an auxiliary matrix's rows must be a multiple of
-NOT_SUPPORTED = 15  # cublasStatus_t
+SUCCESS, NOT_SUPPORTED = 0, 15  # cublasStatus_t
 MOST_ALIGNED = 256  # bytes: more makes no difference to cublasLt
+SOMEWHERE = ALIGNED  # an address to ask with: where one is missing it advises nothing (nvmath-python, Epilog)
 
 
 class Matrix(NamedTuple):
@@ -103,8 +104,10 @@ class Plan:
         self.kind, self.product = kind, cublasLt.matmul_desc_create(kind.compute, KINDS["float32"])
         self.describe(TRANSA=kind.b.layout.op, TRANSB=kind.a.layout.op)
         self.describe(EPILOGUE=cublasLt.Epilogue[kind.epilogue], BIAS_DATA_TYPE=kind.out.kind)
+        self.describe(BIAS_POINTER=SOMEWHERE)
         if kind.aux_stride is not None:
             self.describe(EPILOGUE_AUX_LD=kind.aux_stride, EPILOGUE_AUX_DATA_TYPE=kind.out.kind)
+            self.describe(EPILOGUE_AUX_POINTER=SOMEWHERE)
         self.a, self.b = columns_first(kind.a, M, K), columns_first(kind.b, K, N)
         self.added, self.out = columns_first(kind.added, M, N), columns_first(kind.out, M, N)
         self.found = self.advised()
@@ -134,7 +137,7 @@ class Plan:
         except cublasLt.cuBLASLtError as error:
             if error.status != NOT_SUPPORTED:
                 raise
-        return found if count else None
+        return found if count and found["state"] == SUCCESS else None
 
 
 def columns_first(matrix, rows, columns):

@@ -5,19 +5,14 @@ import os
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from tests.support.cuda import emulated_cupy
-from tests.support.cuda.bench import Bench, drawing
+from tests.support.cuda.bench import Bench, draw, dtype  # noqa: F401  (fixtures)
 
 MODE = os.environ.get("MINIGPT_EMULATION", "watched")
 SOURCES = os.environ.get("MINIGPT_KERNEL_SOURCES")  # a folder with faults in it: tests/kernels/cuda/faults.py
 GPU = os.environ.get("MINIGPT_TEST_GPU") == "1"
-
-
-if GPU:  # these are about faults, registers and sanitizers, for which emulation is there
-    collect_ignore = ["test_planted_faults.py", "test_registers.py", "test_sanitizers.py"]
 
 
 def pytest_configure(config):
@@ -43,13 +38,3 @@ def bench():
         if SOURCES:
             bench.module("module").FOLDER = Path(SOURCES)
         yield bench
-
-
-@pytest.fixture(params=["float32", "bfloat16"])
-def dtype(request):
-    return np.dtype(request.param)
-
-
-@pytest.fixture
-def draw():
-    return drawing()

@@ -30,6 +30,11 @@ LIBRARY_FAULTS = [
         ("if error.status != NOT_SUPPORTED:\n                raise", "pass"),
         ("if error.status != NOT_SUPPORTED:", "if error.status:"),
         ("        REFUSED.append(kind)\n", ""),
+        ("        self.describe(BIAS_POINTER=SOMEWHERE)\n", ""),
+        ("            self.describe(EPILOGUE_AUX_POINTER=SOMEWHERE)\n", ""),
+        (' and found["state"] == SUCCESS', ""),
+        ("cupy.empty(WORKSPACE, ", "cupy.empty(WORKSPACE // 2, "),
+        ("space.nbytes, cupy.cuda.get_current_stream().ptr", "space.nbytes, 0"),
     ),
     *faults(
         "epilogues.py",
@@ -77,5 +82,7 @@ LIBRARY_FAULTS = [
         ("    cudnn.set_stream(handle=handle(), stream=cupy.cuda.get_current_stream().ptr)\n", ""),
         ("result(lse, LSE, shape.rows(), cudnn.data_type.FLOAT)", "result(lse, LSE, shape.rows())"),
         ("    graph.check_support()\n", ""),
+        ("graph.get_workspace_size())", "graph.get_workspace_size() // 2)"),
+        ("@functools.cache\ndef handle", "def handle"),
     ),
 ]  # fmt: skip

@@ -8,6 +8,9 @@ import pytest
 import minigpt
 from minigpt.arrays import device_of
 from minigpt.cli import main
+from tests.support.device_array import LAUNCHES
+
+LT, CUDNN = ("--products", "cublaslt"), ("--dtype", "bfloat16", "--attention", "cudnn")
 
 TEXT = "the cat sat on the mat, and the dog sat on the cat. " * 12
 SMALL = (
@@ -68,6 +71,39 @@ def test_sample_and_evaluate_give_what_they_give_on_cores(train, tmp_path, capsy
         found[device] = text, json.loads(capsys.readouterr().out)["nats_per_token"]
     assert found["cupy"][0] == found["numpy"][0]
     assert abs(found["cupy"][1] - found["numpy"][1]) < 1e-5
+
+
+def test_sample_and_evaluate_take_the_choices_of_train(train, tmp_path, capsys):
+    train("run", "--device", "numpy")
+    weights = str(tmp_path / "run" / "step_00000003")
+
+    def asked(command, *flags):
+        capsys.readouterr(), LAUNCHES.clear()
+        assert main([command, "--weights", weights, "--device", "cupy", "--json", *flags]) == 0
+        return json.loads(capsys.readouterr().out), set(LAUNCHES)
+
+    text = "--prompt", "the cat", "--max-new-tokens", "6", "--temperature", "0"
+    data = "--data", str(tmp_path / "text.txt"), "--tokens", "60"
+    usual, launched = asked("sample", *text)
+    found, more = asked("sample", *text, *LT)
+    assert found["text"] == usual["text"]
+    assert "product BIAS" in more - launched
+    usual, launched = asked("evaluate", *data)
+    found, more = asked("evaluate", *data, *LT, *CUDNN)
+    assert 0 < abs(found["nats_per_token"] - usual["nats_per_token"]) < 3e-2
+    assert {"product BIAS", "product GELU_AUX_BIAS", "sdpa"} <= more - launched
+
+
+def test_choices_that_cannot_be_are_refused(train, tmp_path, capsys):
+    train("run", "--device", "numpy")
+    weights = "--weights", str(tmp_path / "run" / "step_00000003")
+    data = "--data", str(tmp_path / "text.txt")
+    assert main(["sample", *weights, *LT]) == 2
+    assert "products cublaslt is for device cupy and ops fast" in capsys.readouterr().err
+    assert main(["evaluate", *weights, *data, "--device", "cupy", "--attention", "cudnn"]) == 2
+    assert "attention cudnn is for dtype bfloat16: found float32" in capsys.readouterr().err
+    assert main(["evaluate", "--hellaswag", "h", "--write-bin", "w", "--dtype", "bfloat16"]) == 2
+    assert "--dtype: is about a model, which no --weights names" in capsys.readouterr().err
 
 
 def test_functions_work_where_their_arrays_are(bench):

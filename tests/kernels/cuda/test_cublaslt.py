@@ -157,6 +157,22 @@ def test_where_there_is_no_algorithm_nothing_happens(bench, asked, monkeypatch):
 
 
 @pytest.mark.emulation
+def test_an_answer_that_says_of_itself_that_it_is_none_is_none(bench, asked, monkeypatch):
+    monkeypatch.setattr(fake_cublaslt, "UNUSABLE", {"BIAS"})
+    assert not Case(bench, 4, 8, 5, BF16).product("BIAS", "bias")
+    bench.module("cublaslt").plan_of.cache_clear()
+
+
+@pytest.mark.emulation
+def test_a_product_is_put_on_the_current_stream(bench, monkeypatch):
+    case = Case(bench, 4, 8, 5, BF16)
+    stream = type("Stream", (), {"ptr": 77})
+    monkeypatch.setattr(bench.cupy.cuda, "get_current_stream", lambda: stream)
+    assert case.product("BIAS", "bias")
+    assert fake_cublaslt.STREAMS[-1] == 77
+
+
+@pytest.mark.emulation
 def test_another_error_is_none_to_go_on_from(bench, asked, monkeypatch):
     def broken(*arguments):
         raise fake_cublaslt.cuBLASLtError(14, "internal")

@@ -6,6 +6,7 @@ import pytest
 
 from minigpt import ops
 from tests.support.cuda import fake_cudnn
+from tests.support.device_memory import METER
 
 BF16 = np.dtype(ml_dtypes.bfloat16)
 # B, T, H, D: heads of 64 and others, lengths off every block, two positions
@@ -98,3 +99,23 @@ def test_the_kernel_runs_on_the_current_stream(bench, draw, monkeypatch):
     monkeypatch.setattr(bench.cupy.cuda, "get_current_stream", lambda: stream)
     module.attention_forward(bench.put(qkv), 1, compute=FULL)
     assert fake_cudnn.STREAMS[-1] == 77
+
+
+@pytest.mark.emulation
+def test_the_library_is_started_once(bench, draw):
+    module, (qkv, _) = bench.module("cudnn_attention"), draw((1, 9, 3 * 64), BF16)
+    module.attention_forward(bench.put(qkv), 1, compute=FULL)
+    before = len(fake_cudnn.CREATED)
+    module.attention_forward(bench.put(qkv), 1, compute=FULL)
+    assert len(fake_cudnn.CREATED) == before
+
+
+@pytest.mark.emulation
+def test_a_graph_gets_all_the_memory_that_it_asks_for(bench, draw, monkeypatch):
+    monkeypatch.setattr(fake_cudnn.pygraph, "get_workspace_size", lambda graph: 2**20)
+    module, (qkv, _) = bench.module("cudnn_attention"), draw((1, 9, 3 * 64), BF16)
+    qkv = bench.put(qkv)
+    METER.restart()
+    before = METER.live
+    module.attention_forward(qkv, 1, compute=FULL)
+    assert METER.peak - before >= 2**20

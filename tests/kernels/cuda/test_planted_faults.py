@@ -7,6 +7,8 @@ import pytest
 from tests.kernels.cuda.fault_list import Fault
 from tests.kernels.cuda.faults import FAULTS, KERNELS, try_one
 
+pytestmark = pytest.mark.emulation
+
 HANDFUL = 3
 FIRST = datetime.date.today().toordinal() * HANDFUL  # another handful every day
 

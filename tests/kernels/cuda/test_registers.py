@@ -4,6 +4,8 @@ import pytest
 
 from tests.support.cuda.nvrtc import CompileError, compile_for_h100, toolkit
 
+pytestmark = pytest.mark.emulation  # what a compiler says is the same where a GPU is
+
 
 def test_no_kernel_spills():
     try:

@@ -10,9 +10,13 @@ from tests.kernels.cuda.sanitized import FOUND, HERE, run
 
 SUMS = [str(HERE / "test_sums.py"), "-k", "bias_add"]
 
-pytestmark = pytest.mark.skipif(
-    platform.system() != "Linux" or not shutil.which("g++"), reason="the sanitizers of g++ on Linux are used"
-)
+pytestmark = [
+    pytest.mark.emulation,
+    pytest.mark.skipif(
+        platform.system() != "Linux" or not shutil.which("g++"),
+        reason="the sanitizers of g++ on Linux are used",
+    ),
+]
 
 
 def test_they_find_nothing():

@@ -4,6 +4,7 @@ import contextlib
 import importlib
 
 import numpy as np
+import pytest
 
 from tests.support.cuda.fake_cupy import settings
 
@@ -46,7 +47,14 @@ class Bench:
             return {name: array.get().copy() for name, array in function().items()}
 
 
-def drawing():
+@pytest.fixture(params=["float32", "bfloat16"])
+def dtype(request):
+    """What arrays are stored as."""
+    return np.dtype(request.param)
+
+
+@pytest.fixture
+def draw():
     """draw(shape, dtype, scale): random numbers as they are stored, and the same numbers in float64."""
     rng = np.random.default_rng(0)
 

@@ -19,6 +19,8 @@ from tests.support.device_array import LAUNCHES
 NOT_SUPPORTED = 15
 DEFAULT_ALIGNMENT = 256  # bytes: what preferences promise unless they say otherwise
 REFUSE = set()  # epilogues for which there is to be no algorithm
+STREAMS = []  # what products were put on
+UNUSABLE = set()  # and those for which an answer comes that says of itself that it is none
 ALGORITHM = 0x5EED  # what the heuristic advises; products must be asked for with just this
 
 
@@ -52,7 +54,9 @@ matmul_heuristic_result_dtype = np.dtype(
         ("waves_count", "<f4"), ("reserved", "<i4", (4,)),
     ]
 )  # fmt: skip
-
+# without which nothing is advised: nvmath-python sets them, to 0x1 if need be ("to bypass the cuBLAS check")
+AUX, BIAS = "EPILOGUE_AUX_POINTER", "BIAS_POINTER"
+POINTERS = {"BIAS": [BIAS], "GELU_AUX_BIAS": [BIAS, AUX], "DGELU": [AUX], "BGRADA": [BIAS]}
 
 _things, _numbers = {}, itertools.count(1)
 
@@ -118,13 +122,18 @@ def matmul_algo_get_heuristic(
     desc, wanted = _things[operation_desc], _things[preference]
     layouts = [_things[one] for one in (adesc, bdesc, cdesc, ddesc)]
     _check(desc, layouts)
+    needed = POINTERS.get(Epilogue(desc["EPILOGUE"]).name, ())
+    if missing := [name for name in needed if not desc.get(name)]:
+        raise invalid(f"no {missing[0]}")
     if Epilogue(desc["EPILOGUE"]).name in REFUSE:
         raise cuBLASLtError(NOT_SUPPORTED, "no algorithm")
     memory = (ctypes.c_byte * matmul_heuristic_result_dtype.itemsize).from_address(heuristic_results_array)
     found = np.frombuffer(memory, matmul_heuristic_result_dtype)[0]
     found["workspace_size"] = wanted["MAX_WORKSPACE_BYTES"]
+    found["state"] = NOT_SUPPORTED if Epilogue(desc["EPILOGUE"]).name in UNUSABLE else 0
     alignments = [wanted[name] for name in "ABCD"]
-    found["algo"]["data_"][:] = [ALGORITHM, _fingerprint(desc, layouts), *alignments, 0, 0]
+    space = wanted["MAX_WORKSPACE_BYTES"]  # all of it is needed
+    found["algo"]["data_"][:] = [ALGORITHM, _fingerprint(desc, layouts), *alignments, space, 0]
     ctypes.c_int32.from_address(return_algo_count).value = 1
 
 
@@ -165,6 +174,7 @@ def matmul(
     _check_algorithm(algo, _fingerprint(desc, layouts), (a, b, c, d), workspace, workspace_size_in_bytes)
     epilogue = Epilogue(desc["EPILOGUE"])
     LAUNCHES.append(f"product {epilogue.name}")
+    STREAMS.append(stream)
     (_, m, n, _), compute = layouts[3], desc["compute"]
     k = layouts[0][1] if desc["TRANSA"] else layouts[0][2]
     left = operand(a, layouts[0][0], layouts[0][3], desc["TRANSA"], m, k)
@@ -183,11 +193,11 @@ def matmul(
 def _check_algorithm(algo, fingerprint, addresses, workspace, size):
     """Raise unless the algorithm was advised for this product and for pointers aligned so."""
     memory = (ctypes.c_byte * 64).from_address(algo)
-    name, good_for, *alignments = np.frombuffer(memory, np.uint64)[:6].tolist()
+    name, good_for, *alignments, needed = np.frombuffer(memory, np.uint64)[:7].tolist()
     if (name, good_for) != (ALGORITHM, fingerprint):
         raise invalid("an algorithm that was advised for another product")
     for which, address, alignment in zip("ABCD", addresses, alignments, strict=True):
         if address % alignment:
             raise invalid(f"{which} lies at no multiple of {alignment} bytes")
-    if workspace % 256 or size <= 0:
-        raise invalid("the workspace")
+    if workspace % 256 or size < needed:
+        raise invalid(f"a workspace of {size} bytes, {needed} are needed, at {workspace}")
