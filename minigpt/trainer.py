@@ -78,16 +78,16 @@ class Trainer:
     def whole_state(self):
         """The state with all moments; with ZeRO-1 every rank must ask for it, and rank 0 alone is given them.
 
-        Raises CheckpointError on every rank where rank 0 has no memory for them.
+        Raises CheckpointError on every rank where one has no memory for them.
         """
         state = self.state
         if not self.world.sharded:
             return state
-        n = state.params.buffer.size
-        places = memory_for(self.world, lambda: [np.empty(n, state.first.dtype) for _ in range(2)])
-        for shard, place in zip((state.first, state.second), places, strict=True):
-            put_together(self.world, shard, place, n)
-        return state._replace(first=places[0], second=places[1])
+        shards = [self.world.shard_of(rank, state.params.buffer.size) for rank in range(self.world.size)]
+        *whole, room = memory_for(self.world, partial(places_for, self.world, state, shards))
+        for moment, place in zip((state.first, state.second), whole, strict=True):
+            put_together(self.world, moment, place, shards, room)
+        return state._replace(first=whole[0], second=whole[1])
 
     def step(self, tokens, targets):
         """One optimizer step on one batch; the loss before it, in nats a token.
@@ -117,27 +117,33 @@ class Trainer:
         return report
 
 
+def places_for(world, state, shards):
+    """Rank 0's arrays for two whole moments, None elsewhere; and room for one shard where the others are."""
+    n, kind = state.params.buffer.size, state.first.dtype
+    whole = [np.empty(n, kind) if world.rank == 0 else None for _ in range(2)]
+    return *whole, np.empty_like(state.first, shape=max(place.stop - place.start for place in shards))
+
+
 def memory_for(world, take):
-    """What take() has room for on rank 0, None elsewhere; none may wait for one that gave up."""
+    """What take() has room for, if every rank has it: none may wait for one that gave up."""
     try:
-        places = take() if world.rank == 0 else [None, None]
+        places = take()
     except MemoryError:
         places = None
-    if not all(world.gather(places is not None)):
-        raise CheckpointError("no memory is left on rank 0 for the moments of all ranks")
+    without = [rank for rank, found in enumerate(world.gather(places is not None)) if not found]
+    if without:
+        raise CheckpointError(f"no memory is left on ranks {without} for the moments of all ranks")
     return places
 
 
-def put_together(world, shard, whole, n):
-    """Lay every rank's shard of n numbers into rank 0's array, in its machine's memory.
+def put_together(world, shard, whole, shards, room):
+    """Lay every rank's shard into rank 0's array, in its machine's memory.
 
-    One at a time is sent, so that no GPU needs room for all.
+    One at a time is sent, by way of room, so that no GPU has to hold all.
 
     shard (S), whole (P) or None
     """
-    places = [world.shard_of(rank, n) for rank in range(world.size)]
-    room = np.empty_like(shard, shape=max(place.stop - place.start for place in places))
-    for root, place in enumerate(places):
+    for root, place in enumerate(shards):
         part = room[: place.stop - place.start]
         if root == world.rank:
             part[...] = shard

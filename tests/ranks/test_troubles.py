@@ -61,10 +61,10 @@ def test_a_file_that_one_rank_cannot_open_is_everybodys_error():
     assert "rank 1: [Errno 2] No such file or directory: '/no/such/file'" in err
 
 
-def test_memory_that_rank_0_lacks_for_a_save_holds_nobody_up():
-    code, _, err = outcome(3, "memory", 0, 0)
+def test_memory_that_one_rank_lacks_for_a_save_holds_nobody_up():
+    code, _, err = outcome(3, "memory", 1, 0)
     assert code == 2
-    assert "no memory is left on rank 0 for the moments of all ranks" in err
+    assert "no memory is left on ranks [1] for the moments of all ranks" in err
 
 
 def test_a_rank_that_lives_but_does_not_come_to_an_exchange_is_named():
