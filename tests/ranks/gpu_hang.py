@@ -21,7 +21,7 @@ def main():
     where = sys.argv[1]
     with emulated_cupy():
         if where == "meeting":
-            nccl.unique_id = lambda library, rank, gather: gather("") and (slow() if rank else os.urandom(128))
+            nccl.unique_id = lambda _, rank, gather: gather("") and (slow() if rank else os.urandom(128))
         with joined("cupy") as world:
             array = world.cupy.zeros(4, "float32")
             world.at(1)
