@@ -12,6 +12,7 @@ import tyro
 from minigpt.commands import Evaluate, Replay, Sample
 from minigpt.download import Download
 from minigpt.errors import MinigptError
+from minigpt.planning.options import Plan
 from minigpt.prepare.options import Data
 from minigpt.recipe import Recipe
 from minigpt.screen import printable
@@ -33,6 +34,7 @@ COMMANDS = {
     "sample": (Sample, later("minigpt.write", "write_sample")),
     "evaluate": (Evaluate, later("minigpt.score", "score")),
     "replay": (Replay, later("minigpt.replay", "replay")),
+    "plan": (Plan, later("minigpt.plan", "plan")),
     "tokenize": (Tokenize, Tokenize.run),
     "data": (Data, later("minigpt.prepare.run", "prepare")),
     "inspect": (Inspect, Inspect.run),

@@ -12,6 +12,7 @@ class Machine:
     bus: bytes a second of an all-reduce inside a node, by nccl-tests' "bus bandwidth".
     network: bytes a second between nodes, in one direction, a rank's share.
     node: ranks in it. price: dollars an hour a rank, None if no source is at hand.
+    power: watts that the board may draw at most, without its host and cooling; None if no source is at hand.
     """
 
     name: str
@@ -22,6 +23,7 @@ class Machine:
     network: float
     node: int
     price: float | None
+    power: float | None
     dtype: str = "bfloat16"
 
 
@@ -37,6 +39,7 @@ MACHINES = {
         network=400 * GIGABIT,  # DGX H100, data sheet: a 400 Gb/s InfiniBand port for each of 8 GPUs
         node=8,
         price=28 / 8,  # karpathy/llm.c, scripts/run_gpt2_1558M.sh: $28 an hour for eight
+        power=700,  # nvidia.com/h100, data sheet: up to 700 W, SXM
     ),
     "h200": Machine(
         name="H200",
@@ -47,6 +50,7 @@ MACHINES = {
         network=400 * GIGABIT,  # DGX H200, data sheet
         node=8,
         price=None,
+        power=700,  # nvidia.com/h200, data sheet: up to 700 W, SXM
     ),
     "a100": Machine(  # SXM, 80 GB
         name="A100",
@@ -57,6 +61,7 @@ MACHINES = {
         network=200 * GIGABIT,  # DGX A100, data sheet: a 200 Gb/s InfiniBand port for each of 8 GPUs
         node=8,
         price=14 / 8,  # karpathy/llm.c, scripts/run_gpt2_124M.sh: $14 an hour for eight
+        power=400,  # nvidia.com/a100, data sheet: 400 W, SXM
     ),
     "4090": Machine(
         name="4090",
@@ -67,6 +72,7 @@ MACHINES = {
         network=100 * GIGABIT / 8,  # assumed: eight share a port of 100 Gb/s
         node=8,
         price=None,
+        power=450,  # nvidia.com, GeForce RTX 4090, specifications: total graphics power
     ),
     "cpu": Machine(  # two cores of the machine of bench/records, one process
         name="two cores",
@@ -77,6 +83,7 @@ MACHINES = {
         network=10 * GIGABIT,  # assumed: 10 Gb/s Ethernet
         node=1,
         price=None,
+        power=None,
         dtype="float32",
     ),
 }

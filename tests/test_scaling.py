@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.scaling import compute, exchange
 from bench.scaling.__main__ import Options, counted, main
-from bench.scaling.figures import CALIBRATION, FIGURES, OURS, check, mfu, predicted, share_of
 from bench.scaling.forecast import BATCHES, efficiency, forecast
 from bench.scaling.picture import described
-from bench.scaling.step import Plan, exposed_seconds, step, timeline
 from minigpt.config import PRESETS
 from minigpt.flops import llmc_flops_per_token, llmc_params
 from minigpt.gpus import MACHINES
 from minigpt.model import param_shapes
+from minigpt.planning import compute, exchange
+from minigpt.planning.figures import CALIBRATION, FIGURES, OURS, check, mfu, predicted, share_of
+from minigpt.planning.step import Plan, exposed_seconds, step, timeline
 
 ROOT = Path(__file__).parents[1]
 DOCUMENT = (ROOT / "docs" / "scaling.md").read_text()

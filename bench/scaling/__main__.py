@@ -9,13 +9,13 @@ import sys
 
 import tyro
 
-from bench.scaling.compute import WIDTHS
-from bench.scaling.exchange import WAYS
 from bench.scaling.forecast import forecast
 from bench.scaling.table import check_table, head, table
 from minigpt.config import PRESETS, number_between, whole_between
 from minigpt.errors import ConfigError
 from minigpt.gpus import GIGABIT, MACHINES
+from minigpt.planning.compute import WIDTHS
+from minigpt.planning.exchange import WAYS
 
 
 @dataclasses.dataclass(frozen=True)

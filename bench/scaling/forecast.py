@@ -2,12 +2,12 @@
 
 import dataclasses
 
-from bench.scaling.figures import CALIBRATION, Figure, share_of
-from bench.scaling.step import Plan, Step, step
 from minigpt.config import PRESETS
 from minigpt.errors import ConfigError
 from minigpt.gpus import Machine
 from minigpt.memory import gigabytes, largest_batch
+from minigpt.planning.figures import CALIBRATION, Figure, share_of
+from minigpt.planning.step import Plan, Step, step
 from minigpt.recipe import PRESET_RECIPES
 
 BATCHES = {"gpt2": 64, "gpt2-medium": 64, "gpt2-large": 32, "gpt2-xl": 16}  # karpathy/llm.c, scripts/

@@ -1,10 +1,10 @@
 """Forecasts as text."""
 
-from bench.scaling.compute import MEMORY_SHARE, WIDTHS, params
-from bench.scaling.figures import check, mfu
 from bench.scaling.forecast import efficiency
 from minigpt.config import PRESETS
 from minigpt.flops import flops_per_token, llmc_flops_per_token
+from minigpt.planning.compute import MEMORY_SHARE, WIDTHS, params
+from minigpt.planning.figures import check, mfu
 
 COLUMNS = """\
         one batch, shared out                                                           | batch grows

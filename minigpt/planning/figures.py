@@ -7,10 +7,10 @@ its source.
 import dataclasses
 import functools
 
-from bench.scaling.step import Plan, step
 from minigpt.config import PRESETS
 from minigpt.flops import llmc_flops_per_token
 from minigpt.gpus import MACHINES
+from minigpt.planning.step import Plan, step
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 import dataclasses
 
-from bench.scaling.compute import BACKWARD, WIDTHS, micro_step_seconds, params, update_seconds
-from bench.scaling.exchange import all_reduce_seconds, scatter_seconds
 from minigpt.flops import llmc_flops_per_token
+from minigpt.planning.compute import BACKWARD, WIDTHS, micro_step_seconds, params, update_seconds
+from minigpt.planning.exchange import all_reduce_seconds, scatter_seconds
 
 
 @dataclasses.dataclass(frozen=True)
