@@ -129,7 +129,7 @@ def run(plan):
     if price is None:
         rows.append(row("price", "?", "unknown: give --price"))
     else:
-        each = f"at ${found['price_per_hour']:.2f} an hour for one"
+        each = f"at ${found['price_per_hour']:.2f} an hour each"
         rows.append(row("price", f"${price:,.2f}" if price < 10 else f"${price:,.0f}", each))
     return "\n".join(["the run", *rows])
 
