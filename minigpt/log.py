@@ -27,12 +27,24 @@ class Log:
             open_screen()
         self.out, self.terminal, self.on_gone = Path(out), terminal or sys.stdout, on_gone
         self.gone = False  # whether nobody reads the terminal any more
+        self.live = None  # a view at the terminal's foot, instead of a line a step; see watch.py
+        self.boards = []  # who else is told of numbers and samples
         self._failed, self._mended = set(), set()  # what could not be written; what ends with a whole line
 
     def say(self, text=""):
         """A line for the person at the terminal."""
-        try:
+        self._show(lambda: self._put(text), text)
+
+    def _put(self, text):
+        if self.live:
+            self.live.say(text)
+        else:
             print(text, file=self.terminal, flush=True)
+
+    def _show(self, put, text=""):
+        """Carry out what writes to the terminal, and outlive its end. text: what is written."""
+        try:
+            put()
         except UnicodeEncodeError as error:  # a terminal that was handed in, in which é has no letter
             self.say(text.encode(error.encoding, "backslashreplace").decode(error.encoding))
         except (OSError, ValueError) as error:
@@ -46,14 +58,18 @@ class Log:
         with contextlib.suppress(OSError, ValueError):
             tell(f"minigpt: {text}")
 
-    def step(self, step, steps, report, seconds, waited, tokens, mfu, left):
-        """One optimizer step; seconds in all, of which it waited for its batches."""
+    def step(self, step, steps, report, seconds, waited, tokens, mfu, left, spent=None):
+        """One optimizer step; seconds in all, of which it waited for its batches; spent: dollars so far."""
         rate = tokens / seconds
-        self.say(
+        line = (
             f"step {step:>{len(str(steps))}}/{steps} | loss {report.loss:.4f} | norm {report.norm:.2f} | "
             f"lr {report.lr:.2e} | {seconds * 1e3:.0f} ms | {rate:,.0f} tok/s | mfu {mfu:.0%} | "
             f"{clock(left)} left"
         )
+        if self.live:
+            self._show(lambda: self.live.step(step, steps, report, seconds, tokens, mfu, left, spent))
+        else:
+            self.say(line)
         self._append("main.log", f"s:{step} trl:{report.loss:.4f} lr:{report.lr:.6f} norm:{report.norm:.2f}")
         numbers = {"step": step, "loss": report.loss, "norm": report.norm, "lr": report.lr}
         times = {"ms": seconds * 1e3, "wait_ms": waited * 1e3, "tokens_per_second": rate, "mfu": mfu}
@@ -73,8 +89,20 @@ class Log:
         """What the model writes at this step."""
         self.say(f"--- sample at step {step}: {text!r}")
         self._append("samples.txt", f"step {step}: {text!r}")
+        for board in self.boards:
+            board.text(step, text)
+
+    def close(self):
+        """Take the view off the terminal, and leave the boards; nothing is written after it."""
+        if self.live:
+            self._show(self.live.close)
+        for board in self.boards:
+            board.close()
+        self.live, self.boards = None, []
 
     def _metrics(self, numbers):
+        for board in self.boards:
+            board.scalars(numbers["step"], {name: n for name, n in numbers.items() if name != "step"})
         self._append("metrics.jsonl", json.dumps({name: in_json(n) for name, n in numbers.items()}))
 
     def _append(self, name, line):
@@ -93,6 +121,10 @@ class Log:
 
     def _leave_terminal(self):
         """Write on to nowhere; what Python still holds for the terminal goes there too."""
+        live, self.live = self.live, None
+        if live:
+            with contextlib.suppress(OSError, ValueError):
+                live.close()
         if self.terminal is sys.stdout:
             with contextlib.suppress(OSError, ValueError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -2,10 +2,12 @@
 
 import dataclasses
 import hashlib
+import math
 
-from minigpt import kernels, room
+from minigpt import kernels, live, room
 from minigpt.arrays import DTYPES
-from minigpt.config import LIMITS, PRESETS, GPTConfig, OptimizerConfig, whole_between
+from minigpt.boards import check_boards
+from minigpt.config import LIMITS, PRESETS, GPTConfig, OptimizerConfig, number_between, whole_between
 from minigpt.data import ORDERS
 from minigpt.errors import ConfigError
 from minigpt.flags import check_words, refuse_empty
@@ -103,6 +105,15 @@ class Recipe:
     """Steps after which ranks make sure that their weights are the same, bit for bit. 0: never."""
     seed: int = 0
     """Of the weights, the order of the data and the samples."""
+    live: str = "auto"
+    """auto (on a terminal a view that is redrawn in its place, else a line a step), off (always lines), or on
+    (the view even where no terminal seems to be, as behind mpiexec)."""
+    price: float | None = None
+    """Dollars an hour for each rank's machine: shown is what the run has cost since this process began."""
+    tensorboard: bool = False
+    """Write TensorBoard's event files, too, into out/tensorboard; needs the package tensorboard."""
+    wandb: str | None = None
+    """A project of Weights & Biases to write to, too; needs the package wandb."""
 
 
 SMALL = {
@@ -134,6 +145,7 @@ PRESET_RECIPES = {
 # what a resumed run may change: it decides what is shown and where it lies, not what is computed
 FREE = ("out", "checkpoint_every", "sample_every", "sample_tokens", "resume", "threads")
 FREE += ("ranks", "zero", "compare_every")
+FREE += ("live", "price", "tensorboard", "wandb")
 FREE += ("eval_every", "eval_tokens", "keep", "keep_every", "allow_changes")
 FREE += ("data", "val_data", "data_format")  # where the tokens are from; settings compares the tokens
 LOCAL = ("data", "val_data", "tokenizer", "threads")  # what is a machine's own
@@ -164,6 +176,7 @@ def resolved(recipe):
         whole_between("ranks", recipe.ranks, 1, 65536)
     if recipe.threads is not None:
         whole_between("threads", recipe.threads, 1, 1024)
+    check_watching(recipe)
     if recipe.tokens_per_step % (recipe.batch_size * recipe.context):
         raise ConfigError(
             f"tokens_per_step must be a multiple of batch_size * context = "
@@ -183,6 +196,15 @@ def resolved(recipe):
     if recipe.data_format and not recipe.data:
         raise ConfigError("data_format says what is in --data, which is missing: name the shards")
     return recipe
+
+
+def check_watching(recipe):
+    """A ConfigError if there is no such way to watch a run."""
+    if recipe.live not in live.CHOICES:
+        raise ConfigError(f"live must be one of {', '.join(live.CHOICES)}: found {recipe.live!r}")
+    if recipe.price is not None:
+        number_between("price", recipe.price, 0, math.inf)
+    check_boards(recipe)
 
 
 def check_room(recipe):

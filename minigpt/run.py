@@ -9,7 +9,7 @@ import numpy as np
 
 from minigpt.disk import lock_folder
 from minigpt.errors import ConfigError
-from minigpt.log import Log, Nobody
+from minigpt.log import Nobody
 from minigpt.ranks.equal import check_settings
 from minigpt.ranks.launchers import place
 from minigpt.ranks.spawn import check_ranks, launch
@@ -18,6 +18,7 @@ from minigpt.recipe import asked, resolved
 from minigpt.resume import leave_later, move_aside, source_of
 from minigpt.stop import RESUMABLE, Stopped, StopSignal
 from minigpt.training import Run, due
+from minigpt.watch import opened_log
 
 
 def run(recipe, terminal=None):
@@ -32,9 +33,10 @@ def run(recipe, terminal=None):
     # one rank must not leave the others at any moment: they agree on it
     with StopSignal(patient=among_others()) as stop, joined(*way) as world:
         together(world, check_ranks, recipe, world.size)
-        log = Log(recipe.out, terminal, stop.ask) if world.rank == 0 else Nobody(recipe.out)
+        log = opened_log(recipe, terminal, stop.ask) if world.rank == 0 else Nobody(recipe.out)
         try:
-            code = run_rank(recipe, log, world, stop)
+            with contextlib.closing(log):
+                code = run_rank(recipe, log, world, stop)
         except Stopped:
             log.say("stopped by a signal; there was nothing to save: the same command does the rest")
             return RESUMABLE

@@ -138,13 +138,20 @@ class Run:
         achieved = flops_per_token(self.config, recipe.context) * recipe.tokens_per_step / seconds
         step, mfu = self.trainer.state.step, achieved / self.peak
         left = (recipe.steps - step) * seconds
-        self.log.step(step, recipe.steps, report, seconds, waited, recipe.tokens_per_step, mfu, left)
+        about = seconds, waited, recipe.tokens_per_step, mfu, left, self.spent()
+        self.log.step(step, recipe.steps, report, *about)
         if report.verdict.reason:
             self.log.say(f"step {step} {report.verdict}")
         if self.trainer.state.guard.not_finite >= guard.PATIENCE:
             raise agreed(NumericsError(self.given_up(report.verdict)))
         if due(step, recipe.compare_every):
             check_weights(self.world, step, self.trainer.params)
+
+    def spent(self):
+        """Dollars since this process began, for all ranks; None if no price is known."""
+        if self.recipe.price is None:
+            return None
+        return self.recipe.price * self.world.size * (time.perf_counter() - self.started) / 3600
 
     def given_up(self, verdict):
         """Why the run is given up, and what there is to do; every rank must ask for it."""
@@ -241,6 +248,9 @@ class Run:
             self.log.say(f"steps waited for their batches {share:.2%} of the time")
             share = self.saver.held_up / (self.stepped + self.saver.held_up)
             self.log.say(f"saving checkpoints held the run up {share:.2%} of the time")
+        if self.recipe.price is not None:
+            each = f"{self.world.size} x ${self.recipe.price:.2f} an hour"
+            self.log.say(f"price: ${self.spent():,.2f} at {each}, since this process began")
         self.saver.wait()
         if self.saver.failure:
             return self.not_saved()

@@ -56,6 +56,7 @@ KINDS = {
         "preset": CHOICE, "data": EITHER, "val_data": EITHER, "data_format": CHOICE, "tokenizer": EITHER,
         "order": CHOICE, "out": NEW_FOLDER, "schedule": CHOICE, "resume": FOLDER, "device": CHOICE,
         "dtype": CHOICE, "ops": CHOICE, "allow_changes": WORDS, "products": CHOICE, "attention": CHOICE,
+        "live": CHOICE, "wandb": WORDS,
     },
     "sample": {
         "weights": EITHER, "prompt": WORDS, "top_p_rule": CHOICE, "prompt_file": FILE, "tokenizer": EITHER,
