@@ -39,6 +39,16 @@ def test_a_run_s_numbers_and_samples_are_in_tensorboard(tmp_path):
     assert lines == [f"step {event.step}: {text!r}" for event, text in zip(samples, texts, strict=True)]
 
 
+def test_numbers_are_there_while_the_run_goes_on(tmp_path):
+    board = TensorBoard(tmp_path)
+    for step in (1, 2):
+        board.scalars(step, {"loss": 1 / step})
+        seen = EventAccumulator(str(tmp_path))
+        seen.Reload()
+        assert [event.step for event in seen.Scalars("loss")] == [1, 2][:step]
+    board.close()
+
+
 class Stand:
     """wandb, as far as we call it."""
 

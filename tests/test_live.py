@@ -143,10 +143,10 @@ def test_a_terminal_that_is_closed_loses_nothing(words, tmp_path):
 
 
 def test_a_warning_is_seen_above_the_view(words, tmp_path):
-    (tmp_path / "run" / "samples.txt").mkdir(parents=True)  # where a file should be
+    (tmp_path / "run" / "main.log").mkdir(parents=True)  # where a file should be, when the view is there
     terminal = on_terminal(words, *SHORT, columns=200)
     assert terminal.ended() == 0
-    said = "samples.txt: not written: Is a directory; the run goes on without these lines"
+    said = "main.log: not written: Is a directory; the run goes on without these lines"
     assert terminal.scrolled().count(said) == 1
 
 
@@ -175,6 +175,7 @@ class Screen(io.StringIO):
 def watched(tmp_path, monkeypatch):
     """A log with a view on a Screen, and how often its end was told."""
     monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", Screen())
     told = []
     log = Log(tmp_path, Screen(), lambda: told.append(1))
     log.live = opened("auto", log.terminal, View())

@@ -1,6 +1,6 @@
 """Run as a rank: a small training in which one rank meets trouble. Prints what each rank has seen, as JSON.
 
-    python -m tests.ranks.troubles TROUBLE RANK STEP
+python -m tests.ranks.troubles TROUBLE RANK STEP
 """
 
 import hashlib

@@ -1,6 +1,5 @@
 """minigpt in float64 against torch's answers, kept in tests/golden so that torch is not needed."""
 
-
 from types import SimpleNamespace
 
 import numpy as np
