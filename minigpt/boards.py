@@ -6,6 +6,8 @@ and the run goes on without it.
 
 import importlib.util
 import math
+import os
+import platform
 import time
 
 from minigpt.errors import ConfigError
@@ -66,14 +68,20 @@ class Guarded:
 
 
 class TensorBoard:
-    """Event files in a folder, which `tensorboard --logdir` shows."""
+    """An event file in a folder, which `tensorboard --logdir` shows.
+
+    Written here and now, without the threads and queues of its usual writers: which tell of full disks late.
+    """
 
     def __init__(self, folder):
         from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, types_pb2
-        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+        from tensorboard.summary.writer.record_writer import RecordWriter
 
         self.event, self.summary, self.tensor, self.types = event_pb2, summary_pb2, tensor_pb2, types_pb2
-        self.writer = EventFileWriter(str(folder))
+        folder.mkdir(parents=True, exist_ok=True)
+        name = f"events.out.tfevents.{time.time():.0f}.{platform.node()}.{os.getpid()}"
+        self.writer = RecordWriter(open(folder / name, "ab"))
+        self._write(event_pb2.Event(wall_time=time.time(), file_version="brain.Event:2"))
 
     def scalars(self, step, numbers):
         """One curve a name."""
@@ -89,7 +97,10 @@ class TensorBoard:
 
     def _add(self, step, values):
         event = self.event.Event(step=step, wall_time=time.time(), summary=self.summary.Summary(value=values))
-        self.writer.add_event(event)
+        self._write(event)
+
+    def _write(self, event):
+        self.writer.write(event.SerializeToString())
         self.writer.flush()
 
     def close(self):

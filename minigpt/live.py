@@ -57,7 +57,7 @@ class Live:
         if not at_once and time.monotonic() - self._drawn < EVERY:
             return
         if self._live is None:
-            self._live = self._begin()
+            self._begin()
         self._live.refresh()
         self._drawn = time.monotonic()
 
@@ -67,10 +67,9 @@ class Live:
         options = {"auto_refresh": False, "transient": True, "redirect_stdout": False}
         # remarks are printed above, too, if they go to the same place
         options |= {"redirect_stderr": is_terminal(sys.stderr), "vertical_overflow": "crop"}
-        live = RichLive(self, console=self.console, **options)
-        live.start()
+        self._live = RichLive(self, console=self.console, **options)
+        self._live.start()
         self.console.show_cursor(True)
-        return live
 
     def say(self, text):
         """A line above the view."""

@@ -5,9 +5,11 @@ import io
 import json
 import math
 import os
+import platform
 import subprocess
 import sys
 from types import SimpleNamespace
+from unittest import mock
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -152,3 +154,16 @@ def test_a_board_that_is_not_installed_is_an_error_before_the_run(package, field
     with pytest.raises(ConfigError, match=f"{package}: .* is not installed: pip install {package}$"):
         resolved(Recipe(**fields))
     resolved(Recipe())
+
+
+def test_a_full_disk_ends_the_board_and_not_the_run(tmp_path, capfd):
+    recipe = tiny_runs.recipe(tmp_path, steps=3, tensorboard=True)
+    (tmp_path / "tensorboard").mkdir()
+    full = mock.patch.object(boards.time, "time", return_value=7)  # so that the file's name is known
+    name = f"events.out.tfevents.7.{platform.node()}.{os.getpid()}"
+    (tmp_path / "tensorboard" / name).symlink_to("/dev/full")
+    with full:
+        assert tiny_runs.go(recipe) == 0
+    said = "minigpt: tensorboard: [Errno 28] No space left on device; the run goes on without it\n"
+    assert capfd.readouterr().err == said
+    assert len(tiny_runs.losses(tmp_path)) == 3

@@ -175,7 +175,6 @@ class Screen(io.StringIO):
 def watched(tmp_path, monkeypatch):
     """A log with a view on a Screen, and how often its end was told."""
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr(sys, "stderr", Screen())
     told = []
     log = Log(tmp_path, Screen(), lambda: told.append(1))
     log.live = opened("auto", log.terminal, View())
@@ -184,8 +183,11 @@ def watched(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("left", [0, 1, 2, 5])
-def test_a_terminal_that_fails_under_the_view_is_told_of_and_files_go_on(watched, tmp_path, left):
-    (log, told), err = watched, sys.stderr
+def test_a_terminal_that_fails_under_the_view_is_told_of_and_files_go_on(
+    watched, tmp_path, monkeypatch, left
+):
+    (log, told), err = watched, Screen()
+    monkeypatch.setattr(sys, "stderr", err)
     log.say("before")
     log.terminal.left = left
     for step in range(1, 4):
@@ -198,9 +200,11 @@ def test_a_terminal_that_fails_under_the_view_is_told_of_and_files_go_on(watched
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 3
 
 
-def test_the_screen_is_given_back_when_a_run_fails(watched):
-    (log, _), err = watched, sys.stderr
+def test_the_screen_is_given_back_when_a_run_fails(watched, monkeypatch):
+    (log, _), err = watched, Screen()
+    monkeypatch.setattr(sys, "stderr", err)
     log.step(1, 3, REPORT, *ABOUT)
+    assert sys.stderr is not err
     log.close()
     log.close()
     assert sys.stderr is err

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import minigpt
+from bench.scaling.forecast import forecast
 from minigpt.cli import main
 from minigpt.decode import Cache
 from minigpt.gpus import MACHINES
@@ -155,15 +156,36 @@ def test_recomputing_keeps_of_each_block_what_goes_into_it():
 
 
 @pytest.mark.parametrize(
-    "flags", [{"gpu": "4090"}, {"gpu": "h100", "zero": 1}, {"gpu": "a100", "dtype": "float32"}]
+    "flags",
+    [
+        {"preset": "gpt2-medium", "gpu": "4090"},
+        {"preset": "gpt2-large", "gpu": "h100", "zero": 1},
+        {"preset": "gpt2-medium", "gpu": "a100", "dtype": "float32"},
+        {"preset": "small", "gpu": "4090"},  # whose windows are smaller than what is left free
+    ],
 )
 def test_the_largest_batch_fits_and_one_more_does_not(flags):
-    one = about(preset="gpt2-medium", gpus=4, **flags)
+    one = about(gpus=4, **flags)
     way = one.options.zero, False
-    ways = planned(Plan(preset="gpt2-medium", gpus=4, mfu=0.4, **flags))["memory"]["ways"]
+    ways = plan(gpus=4, mfu=0.4, **flags)["memory"]["ways"]
     most = ways["zero" if one.options.zero else "plain"]["largest_batch"]
     room = one.machine.memory - OTHERS
     assert sum(parts_of(one, most, *way).values()) <= room < sum(parts_of(one, most + 1, *way).values())
+
+
+@pytest.mark.parametrize("zero", [0, 1])
+def test_the_forecast_is_that_of_scaling(zero):
+    found = plan(preset="gpt2-large", gpu="a100", gpus=16, zero=zero, batch_size=32)["speed"]
+    shared = step_of("gpt2-large", "a100", 16, zero)
+    assert found["seconds_per_step"] == pytest.approx(shared)
+    other = step_of("gpt2-large", "a100", 16, 1 - zero)
+    assert abs(other / shared - 1) > 1e-4
+
+
+def step_of(model, gpu, ranks, zero):
+    """Seconds of the published step by bench/scaling."""
+    choices = {"zero": zero, "gradients": "float32", "way": "nccl"}
+    return forecast(model, gpu, MACHINES[gpu], [ranks], None, 32, choices).strong[0].seconds
 
 
 def test_what_does_not_fit_is_said():
@@ -267,3 +289,11 @@ def test_the_readme_shows_what_is_printed(words, shown, capsys):
 def test_the_readme_shows_a_plan_and_a_contradiction():
     assert len(SHOWN) == 2
     assert "contradiction: " in SHOWN[1][1]
+
+
+def test_recomputing_costs_forward_once_more():
+    plain, again = (
+        plan(preset="gpt2-xl", zero=1, batch_size=1, recompute=way)["speed"] for way in (False, True)
+    )
+    assert again["seconds_per_step"] / plain["seconds_per_step"] == pytest.approx(4 / 3, rel=0.01)
+    assert again["mfu"]["llm.c"] < plain["mfu"]["llm.c"]
