@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.campaigns import Row
 
 STEPS = 1000
-WINDOWS = ["--batch-size", "2", "--tokens-per-step", "256"]  # a quarter of the default run's step
+WINDOWS = ["--batch-size", "1", "--tokens-per-step", "128"]  # an eighth of the default run's step
 LOOKS = ["--sample-every", "0", "--eval-every", "0", "--eval-tokens", "2048", "--checkpoint-every", "1000000"]
 FILES = ("model.safetensors", "optimizer.safetensors")
 
