@@ -1,4 +1,4 @@
-"""python -m reference check | dump | diff | kit: tools around the oracles."""
+"""python -m reference check | dump | diff | kit | trace: tools around the oracles."""
 
 import functools
 import importlib
@@ -15,6 +15,7 @@ COMMANDS = {
     "dump": ("reference.dump", "Dump"),
     "diff": ("reference.diff", "Diff"),
     "kit": ("reference.kit", "Kit"),
+    "trace": ("reference.trace", "Trace"),
 }
 
 # --flag alone turns a switch on, and no flag repeats its subcommand's name

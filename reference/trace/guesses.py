@@ -1,0 +1,48 @@
+"""What the model expects: at every place of the text, and after its end, where a token would be drawn."""
+
+import base64
+
+import numpy as np
+
+from minigpt.choice import Choice, Dice
+
+TOP = 3  # guesses shown for each place
+ROLLS = 12  # of the dice, the first of seed 0
+LIKELY = 24  # tokens after the end that are listed
+
+
+def expected(logits, ids):
+    """For each place the likeliest next tokens, and the one that came.
+
+    logits (T, V)
+    """
+    found = []
+    for scores, following in zip(logits, [*ids[1:], None], strict=True):
+        probs = Choice().probs(scores)  # (V)
+        top = [[int(id), round(float(probs[id]), 6)] for id in likeliest(probs, TOP)]
+        known = following is not None
+        found.append({"top": top, "came": following, "prob": round(float(probs[following]), 6) if known else None,
+                      "nats": round(float(-np.log(probs[following])), 4) if known else None})  # fmt: skip
+    return found
+
+
+def next_token(logits):
+    """The scores of all tokens after the text, and rolls of the dice that choice.draw would take.
+
+    logits (V)
+    """
+    dice = Dice(0)
+    scores = base64.b64encode(np.ascontiguousarray(logits, "<f4").tobytes()).decode()
+    return {"scores": scores, "rolls": [dice.roll() for _ in range(ROLLS)], "listed": likeliest(logits, LIKELY)}
+
+
+def likeliest(scores, count):
+    """The ids of the highest scores, best first; of equals the lower id."""
+    return [int(id) for id in np.argsort(-scores, kind="stable")[:count]]
+
+
+def worth_showing(logits, ids, most=48):
+    """Which ids to keep of a vocabulary: those of the text, then those that the model expects, in order."""
+    wanted = [*ids, *likeliest(logits[-1], 8), *(likeliest(row, 1)[0] for row in logits)]
+    wanted += likeliest(logits[-1], most)
+    return sorted(list(dict.fromkeys(wanted))[:most])

@@ -1,0 +1,37 @@
+"""The model that is traced: the small one that lies here, or a person's own."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from minigpt import MinigptError
+from minigpt.arrays import Flat
+from minigpt.model_files import tokenizer_of
+from minigpt.tokenizer import Tokenizer
+from minigpt.config import GPTConfig
+from minigpt.weights import load_weights
+from reference import memory
+from reference.bad_input import BadInput
+
+SMALL = Path(__file__).parent / "small"  # see README.md in it
+COPIES = 14  # of all parameters in float64: gradients, moments, AdamW's variables, those being read
+
+
+class Model(NamedTuple):
+    """What is traced."""
+
+    name: str
+    config: GPTConfig
+    params: Flat  # float64
+    tokenizer: Tokenizer
+
+
+def model_of(weights, tokenizer):
+    """The Model in a file or folder of weights, or the small one. Raises BadInput."""
+    try:
+        config, params = load_weights(weights or SMALL)
+        fitting = tokenizer_of(weights or SMALL, tokenizer, config)
+    except MinigptError as error:
+        raise BadInput(str(error)) from None
+    count = params.buffer.size
+    memory.require(8 * COPIES * count, f"a traced step of {count:,} parameters")
+    return Model(weights or "", config, params.like(params.buffer.astype("float64")), fitting)

@@ -1,0 +1,39 @@
+"""From a text to a page in a file."""
+
+from pathlib import Path
+
+from minigpt.disk import replace_file
+from minigpt.token_checks import checked_text
+from reference.bad_input import BadInput, counted
+from reference.trace.model import model_of
+from reference.trace.page import page_of
+from reference.trace.step import traced_step
+
+MOST = 48  # tokens: more are no longer legible side by side
+
+
+def write_trace(text, out, weights=None, tokenizer=None):
+    """Write the page; a sentence that says what is in it. Raises BadInput."""
+    out = Path(out)
+    if out.is_dir():
+        raise BadInput(f"--out: expected a file's name: found the folder {out}; take {out / 'trace.html'}")
+    if not out.parent.is_dir():
+        raise BadInput(f"--out: there is no folder {out.parent}; make it first")
+    if not text.strip():
+        raise BadInput(f"the text: expected some words: found {text!r}")
+    text = checked_text(text, "text")
+    model = model_of(weights, tokenizer)
+    ids = model.tokenizer.encode(text)
+    most = min(MOST, model.config.n_ctx)
+    if len(ids) < 2:
+        raise BadInput(f"the text: expected two tokens or more, so that one can be foretold: found {text!r}, "
+                       f"one token; give a longer text")  # fmt: skip
+    if min(most, len(ids)) < 2:
+        raise BadInput(f"{weights}: expected a model that reads two tokens or more: found n_ctx={most}")
+    row = ids[:most]
+    notes, report = traced_step(model.config, model.params, row)
+    page = page_of(model, text, row, len(ids) - len(row), notes, report)
+    replace_file(out, page)
+    cut = f" (the first of {len(ids)}: a page holds {most})" if len(row) < len(ids) else ""
+    return f"{out}: {counted(len(row), 'token')}{cut}, loss {report.loss:.4f}, {len(page):,} bytes"
+
