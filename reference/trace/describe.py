@@ -32,7 +32,7 @@ def makes_something(notes, event):
 
 
 def tensors_of(notes, described):
-    """Every tensor: what it is called, who made it, who uses it, which is its gradient, where its numbers lie."""
+    """Every tensor: its name, who made it, who uses it, which is its gradient, where its numbers lie."""
     gradients = {tensor.gradient: number for number, tensor in enumerate(notes.tensors)
                  if tensor.gradient is not None}  # fmt: skip
     return [

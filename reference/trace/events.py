@@ -24,7 +24,7 @@ class Use(NamedTuple):
     shape: tuple
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False)
 class Tensor:
     """Numbers that exist once, whatever they are called on their way."""
 
@@ -37,7 +37,7 @@ class Tensor:
     is_parameter: bool = False
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False)
 class Event:
     """One call: of an operation, of a block that calls operations, or of NumPy between them."""
 

@@ -29,7 +29,7 @@ def set_once(tensor, event, gradient, notes):
 
 
 def pass_on(notes, event):
-    """A sum hands its gradient to both sides, unchanged: so a side that is used nowhere else has the sum's."""
+    """A sum hands its gradient on unchanged: so a side that is used nowhere else has the same."""
     for use in event.inputs:
         side = notes.tensors[use.tensor]
         if len(side.users) == 1 and side.gradient is not None:

@@ -1,6 +1,7 @@
 """What the model expects: at every place of the text, and after its end, where a token would be drawn."""
 
 import base64
+import math
 
 import numpy as np
 
@@ -19,10 +20,12 @@ def expected(logits, ids):
     found = []
     for scores, following in zip(logits, [*ids[1:], None], strict=True):
         probs = Choice().probs(scores)  # (V)
-        top = [[int(id), round(float(probs[id]), 6)] for id in likeliest(probs, TOP)]
-        known = following is not None
-        found.append({"top": top, "came": following, "prob": round(float(probs[following]), 6) if known else None,
-                      "nats": round(float(-np.log(probs[following])), 4) if known else None})  # fmt: skip
+        top = [[id, round(float(probs[id]), 6)] for id in likeliest(probs, TOP)]
+        place = {"top": top, "came": following}
+        if following is not None:
+            prob = float(probs[following])
+            place |= {"prob": round(prob, 6), "nats": round(-math.log(prob), 4)}
+        found.append(place)
     return found
 
 
@@ -33,7 +36,8 @@ def next_token(logits):
     """
     dice = Dice(0)
     scores = base64.b64encode(np.ascontiguousarray(logits, "<f4").tobytes()).decode()
-    return {"scores": scores, "rolls": [dice.roll() for _ in range(ROLLS)], "listed": likeliest(logits, LIKELY)}
+    rolls = [dice.roll() for _ in range(ROLLS)]
+    return {"scores": scores, "rolls": rolls, "listed": likeliest(logits, LIKELY)}
 
 
 def likeliest(scores, count):

@@ -7,14 +7,20 @@ def label(notes):
     """Give every event its label: h.0.ln_1, h.0, h.0.attention, embedding."""
     for event in notes.events:
         used = [notes.tensors[use.tensor] for use in event.inputs]
-        names = [tensor.name for tensor in used if tensor.is_parameter]
-        shared = prefix(names)
+        parameters = [tensor for tensor in used if tensor.is_parameter]
+        own_alone = event.kind == "block" or all(one_home(notes, tensor) for tensor in parameters)
+        shared = prefix([tensor.name for tensor in parameters]) if own_alone else ""
         block = notes.events[event.inside].label if event.inside is not None else ""
         own = "sum" if event.name == "add" else event.name.removesuffix(f"_{event.stage}")
-        if event.kind == "block" or (len(shared) > len(block) and len(names) < len(notes.tensors)):
+        if event.kind == "block" or len(shared) > len(block):
             event.label = shared
         else:
             event.label = f"{block}.{own}" if block else own
+
+
+def one_home(notes, tensor):
+    """Whether a parameter belongs to one operation and its mirror: the token table has two."""
+    return len({notes.events[user].name.rpartition("_")[0] for user in tensor.users}) == 1
 
 
 def prefix(names):

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 from minigpt import MinigptError
 from minigpt.arrays import Flat
+from minigpt.config import GPTConfig
 from minigpt.model_files import tokenizer_of
 from minigpt.tokenizer import Tokenizer
-from minigpt.config import GPTConfig
 from minigpt.weights import load_weights
 from reference import memory
 from reference.bad_input import BadInput

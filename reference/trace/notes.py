@@ -1,6 +1,7 @@
 """Which tensors there are, which event made each and which used it, and what they are called."""
 
 from collections.abc import Mapping
+from itertools import chain
 
 import numpy as np
 
@@ -25,7 +26,8 @@ class Notes:
     def tensor(self, value, name="", axes=(), maker=None):
         """The number of the tensor that an array is, or is another shape of."""
         array = np.asarray(value).view(np.ndarray)
-        key = id(value) if isinstance(value, np.generic) else (array.__array_interface__["data"][0], array.nbytes)
+        place = array.__array_interface__["data"][0], array.nbytes
+        key = id(value) if isinstance(value, np.generic) else place
         number = self.known.setdefault(key, len(self.tensors))
         if number == len(self.tensors):
             self.tensors.append(Tensor(array, maker=maker))
@@ -71,7 +73,7 @@ class Notes:
     def cache_uses(self, event, cache, maker=None):
         """The arrays in a cache under the names that its maker has for them."""
         born, names = births(event.function), cached_names(event.function)
-        said = dict(sum(arrows(event.function.__doc__), []))
+        said = dict(chain(*arrows(event.function.__doc__)))
         return [self.use(name, part, said.get(name) or born.get(name, (0, ()))[1], maker)
                 for name, part in zip(names, cache, strict=False) if is_numbers(part)]  # fmt: skip
 

@@ -31,9 +31,9 @@ def page_of(model, text, ids, left_out, notes, report):
     beside = {name: dict(zip(("file", "first", "last"), lines_of(function), strict=True))
               for name, function in BESIDE.items()}  # fmt: skip
     trace = {
-        "text": text, "left_out": left_out, "ids": ids, "model": facts(model, report),
+        "text": model.tokenizer.decode(ids), "left_out": left_out, "ids": ids, "model": facts(model, report),
         "words": [tokens.word(token) for token in model.tokenizer.tokens],
-        "pieces": tokens.pieces_of(model.tokenizer, text),
+        "pieces": tokens.pieces_of(model.tokenizer, text, len(ids)),
         "tensors": tensors_of(notes, described), "events": events,
         "expected": expected, "next": following, "beside": beside, "files": files_in(events, beside),
     }  # fmt: skip
@@ -49,7 +49,8 @@ def logits_of(notes):
 def facts(model, report):
     """What is said of the model in the page's head."""
     config = model.config
-    sizes = {"L": config.n_layer, "H": config.n_head, "C": config.n_embd, "N": config.n_ctx, "V": config.n_vocab}
+    sizes = {"L": config.n_layer, "H": config.n_head, "C": config.n_embd, "N": config.n_ctx,
+             "V": config.n_vocab}  # fmt: skip
     return {"name": model.name, "sizes": sizes, "parameters": model.params.buffer.size,
             "loss": float(report.loss), "norm": float(report.norm)}  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 The table of operations is a value that is passed in, so every entry of it can be wrapped: what is traced is
 the code itself, and an operation that is added to the table tomorrow is traced without a word here. Between
-operations arrays are of a subclass that NumPy asks first (NEP 13, NEP 18): so the residual's sums are seen too.
+operations arrays are of a subclass that NumPy asks first (NEP 13, NEP 18): so the residual's sums are seen.
 Within an operation it is plain NumPy; a profile function looks at its variables at the moment it returns.
 """
 
@@ -76,7 +76,8 @@ class Recorder:
 
     def run_operation(self, event, bound):
         """Call an operation with plain arrays; note all that it had and made."""
-        streams = {name: Stream(value) for name, value in bound.arguments.items() if inspect.isgenerator(value)}
+        given = bound.arguments.items()
+        streams = {name: Stream(value) for name, value in given if inspect.isgenerator(value)}
         if not streams:
             self.notes.add(event)
         arguments = dict(bound.arguments)

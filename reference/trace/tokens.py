@@ -4,25 +4,37 @@ from minigpt import bpe
 from minigpt.pieces import cut
 from minigpt.symbols import BYTE_IDS, SYMBOLS, shown
 
+LONGEST = 64  # bytes of a piece whose every merge is shown; of a longer one, the first and the last row
 
-def pieces_of(tokenizer, text):
-    """For each piece its text, bytes and ids, and the rows of tokens before and after every merge.
+
+def pieces_of(tokenizer, text, n_ids):
+    """The pieces that the first n_ids ids come from: text, bytes, ids, rows before and after every merge.
 
     A row: the rank of the merge, the tokens as symbols, and which of them it made.
     """
     ranks = {pair: bpe.FIRST_MERGE + rank for rank, pair in enumerate(tokenizer.merges)}
     symbols = [*SYMBOLS, *(shown(tokenizer.tokens[id]) for id in tokenizer.ids[bpe.FIRST_MERGE :])]
-    found = []
+    found, count = [], 0
     for piece in cut(text):
-        ids = list(piece.encode().translate(BYTE_IDS))
-        rows = [{"rank": None, "tokens": [symbols[id] for id in ids], "made": []}]
-        for pair, ids in bpe.steps(ids, ranks):
-            new = ranks[pair]
-            made = [place for place, id in enumerate(ids) if id == new]
-            rows.append({"rank": new - bpe.FIRST_MERGE, "tokens": [symbols[id] for id in ids], "made": made})
-        found.append({"text": piece, "bytes": piece.encode().hex(" "), "rows": rows,
-                      "ids": [tokenizer.ids[id] for id in ids]})  # fmt: skip
+        if count >= n_ids:
+            break
+        rows, ids = merged(list(piece.encode().translate(BYTE_IDS)), ranks)
+        for row in rows:
+            row["tokens"] = [symbols[id] for id in row["tokens"]]
+        ids = [tokenizer.ids[id] for id in ids]
+        found.append({"text": piece, "bytes": piece.encode().hex(" "), "rows": rows, "ids": ids})
+        count += len(ids)
     return found
+
+
+def merged(ids, ranks):
+    """The rows of one piece, and its last ids."""
+    rows = [{"rank": None, "tokens": ids, "made": []}]
+    for pair, after in bpe.steps(ids, ranks):
+        made = [place for place, id in enumerate(after) if id == ranks[pair]]
+        rows.append({"rank": ranks[pair] - bpe.FIRST_MERGE, "tokens": after, "made": made})
+    last = rows[-1]["tokens"]
+    return (rows if len(ids) <= LONGEST else [rows[0], rows[-1]][: len(rows)]), last
 
 
 def word(token):

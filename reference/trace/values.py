@@ -17,10 +17,10 @@ def packed(tensors, vocabulary, n_vocab):
             break
     described, parts, offset = [], [], 0
     for tensor, axes in zip(tensors, places, strict=True):
-        part = tensor.array[np.ix_(*axes)] if axes else tensor.array
-        described.append({"offset": offset, "shape": tensor.array.shape, "sizes": part.shape,
-                          "kept": [shown(axis, length) for axis, length in
-                                   zip(axes, tensor.array.shape, strict=True)], **spread(tensor.array)})  # fmt: skip
+        shape, part = tensor.array.shape, tensor.array[np.ix_(*axes)] if axes else tensor.array
+        which = [shown(axis, length) for axis, length in zip(axes, shape, strict=True)]
+        where = {"offset": offset, "shape": shape, "sizes": part.shape, "kept": which}
+        described.append(where | spread(tensor.array))
         parts.append(np.ascontiguousarray(part, "<f4").ravel())
         offset += part.size
     return described, np.concatenate(parts).tobytes()
@@ -52,7 +52,7 @@ def shown(axis, length):
 
 
 def spread(array):
-    """Least, largest and root mean square of all of a tensor, and the size that is full colour: most are below."""
+    """Of all numbers: least, largest, root mean square, and the size below which 99% of them are: full colour."""
     numbers = array.astype(np.float64)
     return {"min": rounded(numbers.min()), "max": rounded(numbers.max()),
             "rms": rounded(np.sqrt((numbers * numbers).mean())),

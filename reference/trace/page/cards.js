@@ -14,18 +14,17 @@ function nameOf(number) {  // "backward h.0.ln_1"
 function card(number) {
   const event = trace.events[number];
   if (event.kind === "block") return blockHead(number, event);
-  const arrays = new Set(event.inputs.concat(event.results).map((use) => use.tensor));
   return el("article", { class: `card ${event.stage}`, id: `event-${number}`, "data-event": number },
-    el("header", {}, el("h3", { tabindex: "-1" }, stem(event), el("span", { class: "label" }, event.label)),
-      el("span", { class: "role", "aria-live": "off" })),
+    el("header", {}, el("h3", { tabindex: "-1" }, stem(event),
+      event.label === stem(event) ? null : el("span", { class: "label" }, event.label)), el("span", { class: "role" })),
     el("div", { class: "call" }, sourceLink(event.site), source(event.site)),
     words(event),
     el("div", { class: "flow" },
-      el("div", { class: "side" }, ...event.inputs.map(tensorButton), ...numbersOf(event)),
-      el("span", { class: "arrow", "aria-label": "gives" }, "→"),
-      el("div", { class: "side" }, ...event.results.map(tensorButton))),
+      ...event.inputs.map(tensorButton), ...numbersOf(event),
+      el("span", { class: "arrow" }, el("span", { "aria-hidden": "true" }, "→"), el("span", { class: "hidden" }, "gives")),
+      ...event.results.map(tensorButton)),
     attention(number, event),
-    event.source ? inside(event, arrays) : null);
+    event.source ? inside(event) : null);
 }
 
 function blockHead(number, event) {
@@ -61,24 +60,23 @@ function attentionFigure(use) {
     figure(trace.tensors[use.tensor], use.name, 210, (text) => { read.textContent = text; }), read);
 }
 
-// the source, and behind each line the arrays that it makes
-function inside(event, shown) {
+// the source, and in front of each line the arrays that it makes
+function inside(event) {
   const again = met.has(event.name), lines = event.source.last - event.source.first + 1;
   met.add(event.name);
-  const after = (line) => {
+  const beside = (line) => {
     const made = event.variables.filter((use) => event.born[use.name] === line);
-    const numbers = Object.entries(event.numbers).filter(([name]) => event.born[name] === line);
-    return [...made.map(chip), ...numbers.map(([name, number]) => el("span", { class: "plain" }, `${name} = ${number}`))];
+    const plain = Object.entries(event.numbers).filter(([name]) => event.born[name] === line);
+    return [...made.map((use) => chip(use, made.length)), ...plain.map(([name, number]) => el("span", { class: "plain" }, `${name} ${number}`))];
   };
-  const body = source(event.source, after);
   return el("details", { class: "inside", open: !again },
-    el("summary", {}, `${event.name}: ${lines} lines of source`), sourceLink(event.source), body);
+    el("summary", {}, `${event.name}: ${lines} lines, and what they make`), sourceLink(event.source), source(event.source, beside));
 }
 
-function chip(use) {
+function chip(use, count) {
+  const tensor = trace.tensors[use.tensor];
   return el("button", {
-    type: "button", class: "chip", "data-tensor": use.tensor, "aria-pressed": "false",
+    type: "button", class: "chip", "data-tensor": use.tensor, "aria-pressed": "false", title: use.name,
     "aria-label": `${use.name}, ${shapeOf(use.shape)}`, onclick: () => choose(use.tensor),
-  }, product(trace.tensors[use.tensor].sizes) > 1 ? thumbnail(trace.tensors[use.tensor], 72, 16) : said(valuesOf(trace.tensors[use.tensor])[0]),
-  el("span", {}, use.name));
+  }, product(tensor.sizes) > 1 ? thumbnail(tensor, Math.floor(84 / count) - 8, 18) : said(valuesOf(tensor)[0], 3));
 }

@@ -7,7 +7,7 @@ function expectedTable() {
     el("td", {}, place.came === null ? el("i", {}, "what comes next?") : word(place.came)),
     el("td", { class: "amount" }, place.came === null ? "" : percent(place.prob)),
     el("td", { class: "amount" }, place.came === null ? "not scored" : place.nats.toFixed(2), meter(place.nats, worst)),
-    el("td", { class: "top" }, ...place.top.map(([id, prob]) => el("span", { class: id === place.came ? "guess hit" : "guess" },
+    el("td", { class: "likeliest" }, ...place.top.map(([id, prob]) => el("span", { class: id === place.came ? "guess hit" : "guess" },
       word(id), el("small", {}, percent(prob)))))));
   return el("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "What was expected" }, el("table", {},
     el("thead", {}, el("tr", {}, ...["after", "came", "given", "nats", "likeliest"].map((name) => el("th", { scope: "col" }, name)))),

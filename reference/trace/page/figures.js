@@ -1,6 +1,6 @@
 // Matrices large enough to be read: labels on both sides, a number under the pointer or the arrow keys.
 
-const FONT = "11px ui-monospace, 'SF Mono', Menlo, Consolas, 'DejaVu Sans Mono', monospace";
+const FONT = "px ui-monospace, 'SF Mono', Menlo, Consolas, 'DejaVu Sans Mono', monospace";
 
 // all panels of a tensor; say(text) is told the number that is looked at
 function figure(tensor, name, room, say) {
@@ -9,7 +9,9 @@ function figure(tensor, name, room, say) {
     const caption = panels.length > 1 ? el("figcaption", {}, `head ${panel.number}`) : null;
     return el("figure", { class: "matrix" }, caption, el("div", { class: "scroll" }, matrix(tensor, panel, name, room, say, panels.length)));
   });
-  return el("div", { class: panels.length > 1 ? "heads" : "alone" }, ...canvases);
+  const { left, width } = layoutOf(panels[0], room), all = el("div", { class: "heads" }, ...canvases);
+  all.style.gridTemplateColumns = `repeat(auto-fill, minmax(min(100%, ${Math.ceil(left + width * panels[0].columns) + 2}px), 1fr))`;
+  return all;
 }
 
 // where a panel's cells and labels lie, in pixels of the page
@@ -18,10 +20,11 @@ function layoutOf(panel, room) {
     Math.max(...Array.from({ length: count }, (_, i) => Math.min(12, labelAt(letter, kept, i).length)));
   const left = wordy[0] && panel.rows > 1 ? 8 + 6.7 * longest(panel.axes[0], panel.kept[0], panel.rows) : 0;
   const top = wordy[1] && panel.columns > 1 ? 8 + 6.7 * longest(panel.axes[1], panel.kept[1], panel.columns) : 0;
-  const least = top ? 13 : 1;
+  const least = top ? 11 : 1;
   const width = Math.max(least, Math.min(22, (room - left) / panel.columns));
-  const height = left ? Math.max(14, Math.min(22, top ? width : 18)) : panel.rows === 1 ? 26 : Math.max(2, Math.min(14, 320 / panel.rows));
-  return { left, top, width, height: top && left ? Math.max(14, width) : height };
+  const height = left ? (top ? width : Math.min(18, Math.max(11, 400 / panel.rows)))
+    : panel.rows === 1 ? 26 : Math.max(2, Math.min(14, 320 / panel.rows));
+  return { left, top, width, height };
 }
 
 function matrix(tensor, panel, name, room, say, count) {
@@ -69,7 +72,7 @@ function paint(canvas, sizes, tensor, panel, { left, top, width, height }, at) {
   small.getContext("2d").putImageData(pixels(panel, tensor.full), 0, 0);
   context.drawImage(small, left, top, width * panel.columns, height * panel.rows);
   if (width >= 8 && height >= 8) grid(context, panel, left, top, width, height);
-  context.font = FONT;
+  context.font = `${Math.max(9, Math.min(11, height - 1))}${FONT}`;
   context.fillStyle = css(palette.soft);
   context.textBaseline = "middle";
   for (let row = 0; left && row < panel.rows; row++) {

@@ -14,7 +14,7 @@ function head() {
   const origin = model.name ? `the model in ${model.name}` : "a small model that was trained on the State of the Union addresses";
   return [
     el("div", { class: "top" }, el("p", { class: "series" }, "minigpt, one training step from inside"), themeSwitch()),
-    el("h1", {}, el("q", {}, trace.text)),
+    el("h1", {}, el("q", {}, trace.text, trace.left_out ? " …" : "")),
     el("p", { class: "lead" }, `What ${origin} makes of this text: every operation of minigpt’s own `,
       el("code", {}, "train_step"), `, in its order, with the source that ran and the numbers that it made.`),
     trace.left_out ? el("p", { class: "note" }, `The text goes on for ${counted(trace.left_out, "more token")}, which are not traced.`) : null,

@@ -24,11 +24,16 @@ function mirrored() {
 function mapOf() {
   const largest = {};
   for (const stage of ["forward", "backward"]) largest[stage] = Math.max(...shownEvents(stage).map(strength));
-  const cells = mirrored().flatMap(([left, right]) => [mapCell(left, largest), mapCell(right, largest)]);
+  let before = "";
+  const cells = mirrored().flatMap(([left, right]) => {
+    const block = blockOf(left ?? right), title = block && block !== before ? [el("span", { class: "way of" }, `block ${block}`)] : [];
+    before = block;
+    return [...title, mapCell(left, largest, block), mapCell(right, largest, block)];
+  });
   return el("details", { open: matchMedia("(min-width: 900px)").matches },
     el("summary", {}, "The step as a map"),
     el("div", { class: "mirror" }, el("span", { class: "way" }, "forward ↓"), el("span", { class: "way" }, "↑ backward"), ...cells),
-    el("div", { class: "after" }, el("span", { class: "way" }, "then the update"), ...shownEvents("update").map((i) => mapCell(i, largest))),
+    el("div", { class: "after" }, el("span", { class: "way" }, "then the update"), ...shownEvents("update").map((i) => mapCell(i, largest, ""))),
     el("p", { class: "hint" }, "Bars: root mean square of what comes out."));
 }
 
@@ -37,9 +42,14 @@ function strength(number) {
   return first ? trace.tensors[first.tensor].rms : 0;
 }
 
-function mapCell(number, largest) {
+function blockOf(number) {
+  const block = trace.events[number].inside;
+  return block === null ? "" : trace.events[block].label;
+}
+
+function mapCell(number, largest, block) {
   if (number === null || number === undefined) return el("span", { class: "none" });
-  const event = trace.events[number], short = event.label.replace(/^h\.(\d+)\./, "$1 ");
+  const event = trace.events[number], short = block && event.label.startsWith(`${block}.`) ? event.label.slice(block.length + 1) : event.label;
   const bar = el("i", { class: "bar", "aria-hidden": "true" });
   if (largest[event.stage]) bar.style.width = `${100 * strength(number) / largest[event.stage]}%`;
   return el("button", {

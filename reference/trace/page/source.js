@@ -4,16 +4,20 @@ function sourceId(file, line) {
   return `${file}:${line}`;
 }
 
-function lineOf(file, number, more = []) {
-  const parts = trace.files[file][number - 1].map(([kind, text]) => kind ? el("span", { class: kind }, text) : text);
-  return el("div", { class: "line" }, el("span", { class: "at", "aria-hidden": "true" }, String(number)),
-    el("code", {}, ...(parts.length ? parts : [" "])), ...more);
+// indent: how much of the white space at its beginning is left out
+function lineOf(file, number, indent = 0, beside = null) {
+  const parts = trace.files[file][number - 1].map(([kind, text], i) => {
+    const shown = i ? text : text.slice(indent);
+    return kind ? el("span", { class: kind }, shown) : shown;
+  });
+  return el("div", { class: "line" }, beside && el("span", { class: "beside" }, ...beside),
+    el("span", { class: "at", "aria-hidden": "true" }, String(number)), el("code", {}, ...(parts.length ? parts : [" "])));
 }
 
-// a file's lines; after(line) gives elements to stand behind a line
-function source(place, after = () => []) {
-  const lines = [];
-  for (let number = place.first; number <= place.last; number++) lines.push(lineOf(place.file, number, after(number)));
+// a part of a file; beside(line) gives elements to stand in front of a line
+function source(place, beside = () => null) {
+  const lines = [], indent = trace.files[place.file][place.first - 1].map(([, text]) => text).join("").search(/\S/);
+  for (let number = place.first; number <= place.last; number++) lines.push(lineOf(place.file, number, indent, beside(number)));
   return el("div", { class: "source", tabindex: "0", role: "group", "aria-label": `${place.file}, lines ${place.first} to ${place.last}` }, ...lines);
 }
 

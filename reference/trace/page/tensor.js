@@ -21,7 +21,7 @@ function tensorButton(use) {
     "aria-label": `${use.name}${other ? `, which is ${titleOf(use.tensor)}` : ""}, ${shapeOf(use.shape)}`,
     onclick: () => choose(use.tensor),
   }, el("span", { class: "name" }, use.name, other ? el("span", { class: "also" }, other) : ""),
-  use.shape.length ? el("span", { class: "shape" }, use.shape.join(" × ")) : "");
+  use.shape.length ? el("span", { class: "shape" }, shapeOf(use.shape)) : "");
   if (product(tensor.sizes) === 1) button.append(el("span", { class: "number" }, said(valuesOf(tensor)[0])));
   else button.append(thumbnail(tensor));
   return button;
