@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from minigpt import MinigptError
 from minigpt.arrays import Flat
 from minigpt.config import GPTConfig
@@ -13,7 +15,8 @@ from reference import memory
 from reference.bad_input import BadInput
 
 SMALL = Path(__file__).parent / "small"  # see README.md in it
-COPIES = 14  # of all parameters in float64: gradients, moments, AdamW's variables, those being read
+COPIES = 16  # of all parameters, at most: gradients, moments, AdamW's variables
+EXACT = 10_000_000  # parameters: larger models are traced in float32, to fit
 
 
 class Model(NamedTuple):
@@ -21,7 +24,7 @@ class Model(NamedTuple):
 
     name: str
     config: GPTConfig
-    params: Flat  # float64
+    params: Flat
     tokenizer: Tokenizer
 
 
@@ -33,5 +36,6 @@ def model_of(weights, tokenizer):
     except MinigptError as error:
         raise BadInput(str(error)) from None
     count = params.buffer.size
-    memory.require(8 * COPIES * count, f"a traced step of {count:,} parameters")
-    return Model(weights or "", config, params.like(params.buffer.astype("float64")), fitting)
+    dtype = np.dtype("float64" if count <= EXACT else "float32")
+    memory.require(dtype.itemsize * COPIES * count, f"a traced step of {count:,} parameters")
+    return Model(str(weights or ""), config, params.like(params.buffer.astype(dtype)), fitting)

@@ -95,7 +95,7 @@ class Notes:
                 forward = self.events[self.caches[id(value)][1]]
                 forward.pair, event.pair = self.events.index(event), self.events.index(forward)
                 event.inputs += self.cache_uses(forward, value)
-            elif isinstance(value, (Mapping, tuple)) and not isinstance(value, Flat):
+            elif isinstance(value, (Mapping, tuple, list)) and not isinstance(value, Flat):
                 event.inputs += [self.use(key, part) for key, part in nested(name, value)]
             elif is_numbers(value):
                 event.inputs.append(self.use(name, value, said.get(name, ())))
@@ -120,13 +120,13 @@ def is_numbers(value):
 
 
 def nested(name, value):
-    """Every array in mappings and tuples, with the last name on its way."""
+    """Every array in mappings, tuples and lists, with the last name on its way."""
     if isinstance(value, Mapping) and not isinstance(value, Flat):
         value = value.items()
-    elif isinstance(value, tuple):
+    elif isinstance(value, (tuple, list)):
         value = [(name, one) for one in value]
     for key, one in value:
         if is_numbers(one):
             yield key, one
-        elif isinstance(one, (Mapping, tuple)):
+        elif isinstance(one, (Mapping, tuple, list)):
             yield from nested(key, one)

@@ -101,7 +101,7 @@ class Recorder:
         """Do what NumPy was asked for outside all operations, and note it."""
         event = Event(name, "between", self.stage, site_of(frame), inside=self.block)
         self.notes.add(event)
-        result = call(*map(plain, inputs))
+        result = call(*plain(inputs, deep=True))
         names = event.site.operands or [f"input {place}" for place in range(len(inputs))]
         self.notes.results(event, result)
         self.notes.inputs(event, dict(zip(names, inputs, strict=False)))
@@ -136,8 +136,10 @@ def with_variables(function, bound):
         sys.setprofile(before)
 
 
-def plain(value):
-    """An array as NumPy's own; everything else as it is."""
+def plain(value, deep=False):
+    """An array as NumPy's own; everything else as it is. deep: also in lists and tuples."""
+    if deep and isinstance(value, (list, tuple)):
+        return type(value)(plain(one, deep) for one in value)
     return value.view(np.ndarray) if isinstance(value, Between) else value
 
 

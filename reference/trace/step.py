@@ -15,7 +15,7 @@ from reference.trace.record import Recorder
 def traced_step(config, params, ids):
     """(Notes, Report) of one step on one row of ids: each is what should follow the one before it.
 
-    params: a Flat in float64.
+    params: a Flat.
     """
     tokens = np.array([ids])  # (B, T)
     targets = np.array([[*ids[1:], IGNORED]])  # (B, T)

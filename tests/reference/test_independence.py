@@ -12,7 +12,7 @@ import pytest
 
 ROOM = Path(__file__).parents[2] / "reference"
 FILES = sorted(ROOM.rglob("*.py"))
-USE_MINIGPT = {"__main__", "check", "kit", "questions", "shapes", "token_files"}  # files or rooms
+USE_MINIGPT = {"__main__", "check", "kit", "questions", "shapes", "token_files", "trace"}  # files or rooms
 TOOLS = {*USE_MINIGPT, "diff", "dump", "dump_files", "dump_plan", "folders"}
 
 
