@@ -38,6 +38,6 @@ def tensors_of(notes, described):
     return [
         {"name": tensor.name, "axes": tensor.axes, "maker": tensor.maker, "users": tensor.users,
          "gradient": tensor.gradient, "of": gradients.get(number), "is_parameter": tensor.is_parameter,
-         "kind": tensor.array.dtype.kind, **where}
+         "kind": tensor.array.dtype.kind.replace("u", "i"), **where}
         for number, (tensor, where) in enumerate(zip(notes.tensors, described, strict=True))
     ]  # fmt: skip

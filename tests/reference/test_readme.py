@@ -16,6 +16,7 @@ from reference.diff import Diff
 from reference.diff.faults import catalogue
 from reference.dump import Dump
 from reference.kit import Kit
+from reference.trace import Trace
 from tests.support.questions import Sizes, inputs
 
 ROOM = Path(__file__).parents[2] / "reference"
@@ -113,7 +114,7 @@ def test_what_counts_as_the_same(said, found, same):
 
 def test_every_flag_is_named_and_every_named_flag_is_there():
     flags = {command: {field.name for field in dataclasses.fields(command)} for command in
-             (Check, Dump, Diff, Kit)}  # fmt: skip
+             (Check, Dump, Diff, Kit, Trace)}  # fmt: skip
     assert flags_in(README) <= set.union(*flags.values()) | {"help"}
     for command in (Dump, Diff):
         (section,) = re.findall(rf"^### {command.__name__.lower()}\n(.*?)^### ", README, re.M | re.S)

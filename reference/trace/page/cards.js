@@ -78,5 +78,5 @@ function chip(use, count) {
   return el("button", {
     type: "button", class: "chip", "data-tensor": use.tensor, "aria-pressed": "false", title: use.name,
     "aria-label": `${use.name}, ${shapeOf(use.shape)}`, onclick: () => choose(use.tensor),
-  }, product(tensor.sizes) > 1 ? thumbnail(tensor, Math.floor(84 / count) - 8, 18) : said(valuesOf(tensor)[0], 3));
+  }, tensor.kind === "i" ? "ids" : product(tensor.sizes) > 1 ? thumbnail(tensor, Math.floor(84 / count) - 8, 18) : said(valuesOf(tensor)[0], 3));
 }

@@ -38,18 +38,23 @@ function fillInspector() {
   if (chosen === null) return box.replaceChildren(el("p", { class: "hint" },
     "Choose a tensor anywhere on the page: here you see its numbers, where it comes from and where it goes. ",
     "Arrow keys walk through the numbers of a picture that has the focus; Escape closes it."));
-  const tensor = trace.tensors[chosen], read = el("output", { class: "read", "aria-live": "polite" }, " ");
-  const room = Math.max(220, Math.min(box.clientWidth, 640) - 40);
+  const tensor = trace.tensors[chosen];
   box.replaceChildren(
     el("div", { class: "title" }, el("h2", {}, titleOf(chosen)),
       el("button", { type: "button", class: "close", "aria-label": "Close the tensor", onclick: unchoose }, "×")),
     el("p", { class: "facts" }, shapeOf(tensor.shape, tensor.axes), cutOf(tensor)),
     journey(tensor),
-    product(tensor.sizes) > 1 ? legend(tensor) : null,
-    product(tensor.sizes) > 1 ? figure(tensor, titleOf(chosen), room, (text) => { read.textContent = text; }) : null,
-    product(tensor.sizes) > 1 ? read : el("p", { class: "value" }, said(valuesOf(tensor)[0], 7)),
-    el("p", { class: "facts" }, `least ${said(tensor.min)}, most ${said(tensor.max)}, root mean square ${said(tensor.rms)}`));
+    ...numbersIn(tensor));
   box.scrollTop = 0;
+}
+
+function numbersIn(tensor) {
+  if (tensor.kind === "i") return [rowOf(Array.from(valuesOf(tensor)))];
+  if (product(tensor.sizes) === 1) return [el("p", { class: "value" }, said(valuesOf(tensor)[0], 7))];
+  const read = el("output", { class: "read", "aria-live": "polite" }, " ");
+  const room = Math.max(220, Math.min(document.getElementById("inspector").clientWidth, 640) - 40);
+  return [legend(tensor), figure(tensor, titleOf(chosen), room, (text) => { read.textContent = text; }), read,
+    el("p", { class: "facts" }, `least ${said(tensor.min)}, most ${said(tensor.max)}, root mean square ${said(tensor.rms)}`)];
 }
 
 function cutOf(tensor) {

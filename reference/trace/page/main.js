@@ -29,7 +29,7 @@ function build() {
   document.getElementById("head").append(...head().filter(Boolean));
   document.getElementById("map").append(mapOf());
   document.getElementById("main").replaceChildren(
-    section("text", "From text to ids", null, ...tokensOf(), rowOfTokens()),
+    section("text", "From text to ids", null, ...tokensOf(), rowOf(trace.ids)),
     section("forward", "Forward", "From ids to a score for every possible next token. Click any tensor to see where it comes from and where it goes. One colour is above zero, the other below; each tensor has a scale of its own.", ...cardsOf("forward")),
     section("expected", "What it expected", "The loss is the mean surprise, in nats, over the tokens that came: −log of the probability that the model gave them.", expectedTable()),
     section("backward", "Backward", "The same operations in reverse: each is given the loss’s slope by what it made, and hands on the slope by what it was given. dx is the gradient of x.", ...cardsOf("backward")),

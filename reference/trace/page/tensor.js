@@ -22,9 +22,14 @@ function tensorButton(use) {
     onclick: () => choose(use.tensor),
   }, el("span", { class: "name" }, use.name, other ? el("span", { class: "also" }, other) : ""),
   use.shape.length ? el("span", { class: "shape" }, shapeOf(use.shape)) : "");
-  if (product(tensor.sizes) === 1) button.append(el("span", { class: "number" }, said(valuesOf(tensor)[0])));
+  if (tensor.kind === "i") button.append(el("span", { class: "some" }, wordsOf(tensor).slice(0, 8).join(" ")));
+  else if (product(tensor.sizes) === 1) button.append(el("span", { class: "number" }, said(valuesOf(tensor)[0])));
   else button.append(thumbnail(tensor));
   return button;
+}
+
+function wordsOf(tensor) {  // integers are ids; -1 is a target that is not scored
+  return Array.from(valuesOf(tensor), (id) => id < 0 ? "none" : word(id));
 }
 
 // the panels side by side, a whole number of pixels a number where they fit

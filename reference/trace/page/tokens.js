@@ -16,7 +16,7 @@ function tokensOf() {
   ];
 }
 
-function rowOfTokens() {
-  return el("ol", { class: "row", "aria-label": "The tokens and their ids" }, ...trace.ids.map((id) => el("li", {},
-    el("span", { class: "symbol" }, word(id)), el("span", { class: "label" }, String(id)))));
+function rowOf(ids) {
+  return el("ol", { class: "row", "aria-label": "Tokens and their ids" }, ...ids.map((id) => el("li", {},
+    el("span", { class: "symbol" }, id < 0 ? "none" : word(id)), el("span", { class: "label" }, said(id)))));
 }
