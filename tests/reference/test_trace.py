@@ -17,6 +17,7 @@ from reference.llmc import run
 from reference.llmc.names import Inputs
 from reference.llmc.parameters import from_hub
 from reference.questions import sizes_of
+from reference.trace.gradients import link_gradients
 from reference.trace.model import SMALL, model_of
 from reference.trace.record import Recorder
 from reference.trace.step import traced_step
@@ -151,6 +152,20 @@ def test_a_gradient_is_linked_on_both_sides_and_has_the_same_shape(page):
     forward = [number for number, tensor in enumerate(tensors) if tensor["maker"] is not None
                and page.trace["events"][tensor["maker"]]["name"] == "linear_forward"]  # fmt: skip
     assert all(tensors[number]["gradient"] is not None for number in forward)
+
+
+def test_a_sum_s_gradient_does_not_depend_on_the_order_of_its_sides():
+    config = minigpt.GPTConfig(n_layer=2, n_head=2, n_embd=8, n_ctx=6, n_vocab=11)
+    params = Flat.pack(minigpt.init_params(config, 1, "float64"), np.float64)
+    notes, _ = traced_step(config, params, [3, 1, 4, 1, 5])
+    before = [tensor.gradient for tensor in notes.tensors]
+    for event in notes.events:
+        if event.name == "add":
+            event.inputs.reverse()
+            notes.tensors[event.results[0].tensor].gradient = None
+    assert [tensor.gradient for tensor in notes.tensors] != before
+    link_gradients(notes)
+    assert [tensor.gradient for tensor in notes.tensors] == before
 
 
 GIVEN = ("tokens", "targets", "params", "first", "second")
