@@ -16,8 +16,9 @@ from reference.trace.source import lines_of
 from reference.trace.values import packed
 
 FOLDER = Path(__file__).parent / "page"
-SCRIPTS = ("data", "theme", "heat", "panels", "tensor", "inspector", "source", "cards", "figures", "map",
-           "tokens", "expected", "next", "main")  # fmt: skip
+STYLES = ("base", "cards", "parts", "widths")
+SCRIPTS = ("data", "elements", "theme", "heat", "panels", "thumbnail", "tensor", "figures", "paint",
+           "inspector", "source", "cards", "map", "tokens", "expected", "next", "main")  # fmt: skip
 BESIDE = {"cut": cut, "steps": bpe.steps, "draw": Choice.draw, "probs": Choice.probs}  # what sections show
 
 
@@ -65,8 +66,9 @@ def files_in(events, beside):
 def filled(trace, numbers):
     """page.html with everything in its place. "<" is written so that no text can end a script."""
     data = json.dumps(trace, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    style = "\n".join(read(f"{name}.css") for name in STYLES)
     script = "\n".join(read(f"{name}.js") for name in SCRIPTS)
-    parts = {"title": html.escape(trace["text"][:60]), "style": read("style.css"), "script": script,
+    parts = {"title": html.escape(trace["text"][:60]), "style": style, "script": script,
              "trace": data.replace("<", "\\u003c"), "values": base64.b64encode(numbers).decode()}  # fmt: skip
     return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], read("page.html"))
 

@@ -33,8 +33,9 @@ def merged(ids, ranks):
     for pair, after in bpe.steps(ids, ranks):
         made = [place for place, id in enumerate(after) if id == ranks[pair]]
         rows.append({"rank": ranks[pair] - bpe.FIRST_MERGE, "tokens": after, "made": made})
-    last = rows[-1]["tokens"]
-    return (rows if len(ids) <= LONGEST else [rows[0], rows[-1]][: len(rows)]), last
+    if len(ids) > LONGEST:
+        rows[1:] = [rows[-1] | {"rank": None, "made": []}]
+    return rows, rows[-1]["tokens"]
 
 
 def word(token):

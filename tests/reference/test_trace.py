@@ -21,6 +21,7 @@ from reference.trace.gradients import link_gradients
 from reference.trace.model import SMALL, model_of
 from reference.trace.record import Recorder
 from reference.trace.step import traced_step
+from reference.trace.tokens import pieces_of
 from reference.trace.write import LONGEST, MOST, write_trace
 from tests.support.trace_page import read_page
 
@@ -319,6 +320,15 @@ def test_merges_lead_from_bytes_to_the_ids(page):
             left, right = tokenizer.merges[after["rank"]]
             made = tokenizer.tokens[left] + tokenizer.tokens[right]
             assert all(len(after["tokens"][place]) == len(made) for place in after["made"])
+
+
+def test_of_a_long_piece_the_first_and_the_last_row_are_shown():
+    tokenizer = model_of(None, None).tokenizer
+    (piece,) = pieces_of(tokenizer, "a" * 100, 48)
+    first, last = piece["rows"]
+    assert (first["tokens"], last["rank"]) == (["a"] * 100, None)
+    assert "".join(last["tokens"]) == "a" * 100
+    assert len(last["tokens"]) == len(piece["ids"]) < 100
 
 
 def test_guesses_add_up_to_the_loss_and_the_dice_are_sampling_s(page):

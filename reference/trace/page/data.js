@@ -1,4 +1,4 @@
-// The trace, its numbers, and how to make elements. Text only ever goes in as text.
+// The trace, its numbers, and how they are said.
 
 const trace = JSON.parse(document.getElementById("trace").textContent);
 const numbers = floats(document.getElementById("values").textContent);
@@ -8,17 +8,6 @@ function floats(base64) {  // little-endian float32, on every machine
   const view = new DataView(bytes.buffer), found = new Float32Array(bytes.length / 4);
   for (let i = 0; i < found.length; i++) found[i] = view.getFloat32(4 * i, true);
   return found;
-}
-
-function el(name, attributes = {}, ...children) {
-  const element = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
-    else if (value === true) element.setAttribute(key, "");
-    else if (value !== false && value != null) element.setAttribute(key, value);
-  }
-  element.append(...children.flat().filter((child) => child != null && child !== false));
-  return element;
 }
 
 function product(sizes) {
@@ -31,21 +20,33 @@ function valuesOf(tensor) {
 
 // white space and control characters, made visible
 function visible(text) {
-  return text.replace(/\n/g, "⏎").replace(/\t/g, "⇥").replace(/ /g, "·").replace(/[\x00-\x1f\x7f]/g, "�");
+  const shown = text.replace(/\n/g, "⏎").replace(/\t/g, "⇥").replace(/ /g, "·");
+  return shown.replace(/[\x00-\x1f\x7f]/g, "�");
 }
 
-function word(id) {
-  return visible(trace.words[id]);
+function word(id) {  // -1 is a target that is not scored
+  return id < 0 ? "none" : visible(trace.words[id]);
 }
 
 function said(number, digits = 4) {  // a number as people read it
-  if (!Number.isFinite(number)) return String(number);
-  if (Number.isInteger(number) && Math.abs(number) < 1e6) return String(number).replace("-", "−");
   const size = Math.abs(number);
-  const text = size >= 1e-3 && size < 1e5 ? Number(number.toPrecision(digits)).toString() : number.toExponential(digits - 2);
-  return text.replace("-", "−").replace("e−", "e−");
+  let text = String(number);
+  if (!Number.isInteger(number) || size >= 1e6) {
+    const plain = size >= 1e-3 && size < 1e5;
+    text = plain ? String(Number(number.toPrecision(digits))) : number.toExponential(digits - 2);
+  }
+  return text.replaceAll("-", "−");
+}
+
+function grouped(number) {  // 108,864
+  return number.toLocaleString("en");
 }
 
 function counted(number, what) {
-  return `${number.toLocaleString("en")} ${what}${number === 1 ? "" : "s"}`;
+  return `${grouped(number)} ${what}${number === 1 ? "" : "s"}`;
+}
+
+function percent(prob) {
+  if (prob < 0.001) return "<0.1%";
+  return `${(100 * prob).toFixed(prob >= 0.0995 ? 0 : 1)}%`;
 }

@@ -1,51 +1,45 @@
 // A tensor as matrices: the batch of one is left out, and of four axes heads become panels.
 
 function panelsOf(tensor) {
-  let axes = tensor.sizes.map((_, i) => tensor.axes[i] ?? ""), sizes = [...tensor.sizes], kept = [...tensor.kept];
-  while (sizes.length > 2 && sizes[0] === 1) [axes, sizes, kept] = [axes.slice(1), sizes.slice(1), kept.slice(1)];
-  if (sizes.length === 2 && axes[0] === "B" && sizes[0] === 1) {  // (B, T): one row
-    [axes, sizes, kept] = [axes.slice(1), sizes.slice(1), kept.slice(1)];
-  }
-  while (sizes.length < 2) [axes, sizes, kept] = [["", ...axes], [1, ...sizes], [null, ...kept]];
-  if (sizes.length === 2 && sizes[1] === 1 && sizes[0] > 1) {  // one number a row: side by side
-    [axes, sizes, kept] = [axes.reverse(), sizes.reverse(), kept.reverse()];
-  }
-  const [rows, columns] = sizes.slice(-2), values = valuesOf(tensor);
-  return Array.from({ length: product(sizes.slice(0, -2)) }, (_, i) => ({
-    number: i, rows, columns, axes: axes.slice(-2), kept: kept.slice(-2),
-    values: values.subarray(i * rows * columns, (i + 1) * rows * columns),
+  let axes = tensor.sizes.map((size, i) => ({ letter: tensor.axes[i] ?? "", size, kept: tensor.kept[i] }));
+  while (axes.length > 2 && axes[0].size === 1) axes = axes.slice(1);
+  if (axes.length === 2 && axes[0].letter === "B" && axes[0].size === 1) axes = axes.slice(1);
+  while (axes.length < 2) axes = [{ letter: "", size: 1, kept: null }, ...axes];
+  if (axes.length === 2 && axes[1].size === 1) axes.reverse();  // one number a row: side by side
+  const [rows, columns] = axes.slice(-2), size = rows.size * columns.size, values = valuesOf(tensor);
+  return Array.from({ length: values.length / size }, (_, i) => ({
+    number: i, rows: rows.size, columns: columns.size, axes: [rows, columns],
+    values: values.subarray(i * size, (i + 1) * size),
   }));
 }
 
 // what stands at a place of an axis: a token, a word of the vocabulary, or a number
-function labelAt(letter, kept, place) {
-  const id = Array.isArray(kept) ? kept[place] : place;
-  if (letter === "T" && trace.ids[place] !== undefined) return word(trace.ids[place]);
-  if (letter === "V") return word(id);
-  return String(id);
+function labelAt(axis, place) {
+  const id = Array.isArray(axis.kept) ? axis.kept[place] : place;
+  if (axis.letter === "T" && place in trace.ids) return word(trace.ids[place]);
+  return axis.letter === "V" ? word(id) : String(id);
 }
 
-function isWords(letter) {
-  return letter === "T" || letter === "V";
+function isWords(axis) {
+  return axis.letter === "T" || axis.letter === "V";
 }
 
-const AXES = { B: "row", T: "position", C: "channel", H: "head", D: "channel", V: "token", N: "position",
-  I: "input", O: "output", F: "channel", P: "parameter" };
+const AXES = {
+  B: "row", T: "position", N: "position", H: "head", V: "token", P: "parameter",
+  C: "channel", D: "channel", F: "channel", I: "input", O: "output",
+};
 
-function spoken(letter, kept, place) {
-  if (letter === "" && place === 0) return "";
-  const id = Array.isArray(kept) ? kept[place] : place;
-  const name = AXES[letter.replace(/^\d+/, "")] || "place";
-  return isWords(letter) ? `${name} ${id} ${labelAt(letter, kept, place)}` : `${name} ${id}`;
+function spoken(axis, place) {
+  if (axis.size === 1) return "";
+  const id = Array.isArray(axis.kept) ? axis.kept[place] : place;
+  const name = AXES[axis.letter.replace(/^\d+/, "")] || "place";
+  return isWords(axis) ? `${name} ${id} ${labelAt(axis, place)}` : `${name} ${id}`;
 }
 
 // one number, with where it stands
-function readout(tensor, panel, row, column, panels) {
-  const places = [
-    panels > 1 ? `head ${panel.number}` : "",
-    panel.rows > 1 ? spoken(panel.axes[0], panel.kept[0], row) : "",
-    panel.columns > 1 ? spoken(panel.axes[1], panel.kept[1], column) : "",
-  ].filter(Boolean).join(", ");
+function readout(panel, row, column, panels) {
+  const head = panels > 1 ? `head ${panel.number}` : "";
+  const places = [head, spoken(panel.axes[0], row), spoken(panel.axes[1], column)].filter(Boolean).join(", ");
   const number = said(panel.values[row * panel.columns + column], 5);
   return places ? `${places}: ${number}` : number;
 }

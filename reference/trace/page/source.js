@@ -8,23 +8,26 @@ function sourceId(file, line) {
 function lineOf(file, number, indent = 0, beside = null) {
   const parts = trace.files[file][number - 1].map(([kind, text], i) => {
     const shown = i ? text : text.slice(indent);
-    return kind ? el("span", { class: kind }, shown) : shown;
+    return kind ? span(kind, shown) : shown;
   });
-  return el("div", { class: "line" }, beside && el("span", { class: "beside" }, ...beside),
-    el("span", { class: "at", "aria-hidden": "true" }, String(number)), el("code", {}, ...(parts.length ? parts : [" "])));
+  return div("line", beside && span("beside", ...beside),
+    el("span", { class: "at", "aria-hidden": "true" }, String(number)),
+    el("code", {}, ...(parts.length ? parts : [" "])));
 }
 
 // a part of a file; beside(line) gives elements to stand in front of a line
-function source(place, beside = () => null) {
-  const lines = [], indent = trace.files[place.file][place.first - 1].map(([, text]) => text).join("").search(/\S/);
-  for (let number = place.first; number <= place.last; number++) lines.push(lineOf(place.file, number, indent, beside(number)));
-  return el("div", { class: "source", tabindex: "0", role: "group", "aria-label": `${place.file}, lines ${place.first} to ${place.last}` }, ...lines);
+function source({ file, first, last }, beside = () => null) {
+  const begin = trace.files[file][first - 1].map(([, text]) => text).join(""), lines = [];
+  for (let number = first; number <= last; number++) {
+    lines.push(lineOf(file, number, begin.search(/\S/), beside(number)));
+  }
+  return scrolling("source", `${file}, lines ${first} to ${last}`, ...lines);
 }
 
 function sourceLink(place) {
   const lines = place.last > place.first ? `${place.first}–${place.last}` : place.first;
-  return el("a", { class: "where", href: `#${sourceId(place.file, place.first)}`, onclick: () => openFile(place) },
-    `${place.file}:${lines}`);
+  const href = `#${sourceId(place.file, place.first)}`;
+  return el("a", { class: "where", href, onclick: () => openFile(place) }, `${place.file}:${lines}`);
 }
 
 function openFile(place) {  // before the browser follows the link
@@ -35,6 +38,11 @@ function openFile(place) {  // before the browser follows the link
   }
 }
 
+// something that can be unfolded: a function beside a section that it explains
+function folded(title, place) {
+  return el("details", { class: "inside" }, el("summary", {}, title), sourceLink(place), source(place));
+}
+
 function wholeFiles() {
   return Object.keys(trace.files).map((file) => {
     const lines = trace.files[file].map((_, i) => {
@@ -43,6 +51,6 @@ function wholeFiles() {
       return line;
     });
     return el("details", { class: "file", id: file }, el("summary", {}, file),
-      el("div", { class: "source", tabindex: "0", role: "group", "aria-label": file }, ...lines));
+      scrolling("source", file, ...lines));
   });
 }

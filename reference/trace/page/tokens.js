@@ -1,22 +1,31 @@
 // The text's way to ids: pieces, bytes, and merge after merge the one that was learned first.
 
+const SAID = "In each, of all pairs of neighbours that are in the list of merges, the one learned first is "
+  + "merged, until none is left. Ġ is a space, as vocabulary files write it.";
+
 function tokensOf() {
-  const places = trace.pieces.map((piece) => el("li", { class: "piece" },
-    el("h3", {}, el("span", { class: "quoted" }, visible(piece.text)), el("span", { class: "label" }, `bytes ${piece.bytes}`)),
-    el("ol", { class: "merges" }, ...piece.rows.map((row, i) => el("li", {},
-      el("span", { class: "rank" }, row.rank === null ? "bytes" : piece.rows.length === 2 && piece.bytes.length > 3 * 64 ? "all merges" : `merge ${row.rank.toLocaleString("en")}`),
-      el("span", { class: "symbols" }, ...row.tokens.map((symbol, at) =>
-        el("span", { class: row.made.includes(at) ? "symbol made" : "symbol" }, symbol)))))),
-    el("p", { class: "ids" }, `ids ${piece.ids.join(" ")}`)));
   return [
-    el("p", { class: "lead" }, `The text is cut into ${counted(trace.pieces.length, "piece")}. In each, of all pairs of neighbours that are in the list of merges, the one learned first is merged, until none is left. Ġ is a space, as vocabulary files write it.`),
-    el("ul", { class: "pieces" }, ...places),
-    ...["cut", "steps"].map((name) => el("details", { class: "inside" },
-      el("summary", {}, `${name}: how it is done`), sourceLink(trace.beside[name]), source(trace.beside[name]))),
+    p("lead", `The text is cut into ${counted(trace.pieces.length, "piece")}. ${SAID}`),
+    el("ul", { class: "pieces" }, ...trace.pieces.map(pieceOf)),
+    folded("cut: how text becomes pieces", trace.beside.cut),
+    folded("steps: how pieces become tokens", trace.beside.steps),
+    rowOf(trace.ids),
   ];
 }
 
+function pieceOf(piece) {
+  const title = el("h3", {}, span("quoted", visible(piece.text)), span("label", `bytes ${piece.bytes}`));
+  const rows = piece.rows.map((row, i) => {
+    const rank = i === 0 ? "bytes" : row.rank === null ? "all merges" : `merge ${grouped(row.rank)}`;
+    const kind = (at) => row.made.includes(at) ? "symbol made" : "symbol";
+    const symbols = row.tokens.map((symbol, at) => span(kind(at), symbol));
+    return el("li", {}, span("rank", rank), span("symbols", ...symbols));
+  });
+  return el("li", { class: "piece" }, title, el("ol", { class: "merges" }, ...rows),
+    p("ids", `ids ${piece.ids.join(" ")}`));
+}
+
 function rowOf(ids) {
-  return el("ol", { class: "row", "aria-label": "Tokens and their ids" }, ...ids.map((id) => el("li", {},
-    el("span", { class: "symbol" }, id < 0 ? "none" : word(id)), el("span", { class: "label" }, said(id)))));
+  const items = ids.map((id) => el("li", {}, span("symbol", word(id)), span("label", said(id))));
+  return el("ol", { class: "row", "aria-label": "Tokens and their ids" }, ...items);
 }
