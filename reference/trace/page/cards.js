@@ -54,8 +54,8 @@ function attention(number, event) {
 function attentionFigure(use) {
   const read = readoutBox(), say = (text) => { read.textContent = text; };
   const what = ": each row is a token that looks, each column one that is seen";
-  return div("", p("facts", el("b", {}, use.name), what),
-    figure(trace.tensors[use.tensor], use.name, 210, say), read);
+  return div("", p("facts", el("b", {}, use.name), what), read,
+    figure(trace.tensors[use.tensor], use.name, 210, say));
 }
 
 // the source, and in front of each line the arrays that it makes

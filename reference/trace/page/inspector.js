@@ -57,7 +57,7 @@ function numbersIn(tensor) {
   const read = readoutBox(), say = (text) => { read.textContent = text; };
   const room = Math.max(220, Math.min(document.getElementById("inspector").clientWidth, 640) - 40);
   const [min, max, rms] = [tensor.min, tensor.max, tensor.rms].map((number) => said(number));
-  return [legend(tensor), figure(tensor, titleOf(chosen), room, say), read,
+  return [legend(tensor), read, figure(tensor, titleOf(chosen), room, say),
     p("facts", `least ${min}, most ${max}, root mean square ${rms}`)];
 }
 

@@ -3,8 +3,8 @@
 const WORDS = {
   forward: "From ids to a score for every possible next token. Click any tensor to see where it comes from "
     + "and where it goes. One colour is above zero, the other below; each tensor has a scale of its own.",
-  expected: "The loss is the mean surprise, in nats, over the tokens that came: −log of the probability that "
-    + "the model gave them.",
+  expected: "The loss is the mean surprise, in nats, over the tokens that came: −log of the probability "
+    + "that the model gave them.",
   backward: "The same operations in reverse: each is given the loss’s slope by what it made, and hands on the "
     + "slope by what it was given. dx is the gradient of x.",
   update: "All gradients end to end, their length, and what AdamW makes of the parameters.",
@@ -26,10 +26,11 @@ function cardsOf(stage) {
 function head() {
   const name = trace.model.name, rest = trace.left_out;
   const small = "a small model, trained on the State of the Union addresses,";
+  const origin = name ? `the model in ${name}` : small;
   return [
     div("top", p("series", "minigpt, one training step from inside"), themeSwitch()),
     el("h1", {}, el("q", {}, trace.text, rest ? " …" : "")),
-    p("lead", `What ${name ? `the model in ${name}` : small} makes of this text: every operation of minigpt’s own `,
+    p("lead", `What ${origin} makes of this text: every operation of minigpt’s own `,
       el("code", {}, "train_step"), ", in its order, with the source that ran and the numbers that it made."),
     rest ? p("note", `The text goes on for ${counted(rest, "more token")}, which are not traced.`) : "",
     facts(),
