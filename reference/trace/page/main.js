@@ -5,8 +5,8 @@ const WORDS = {
     + "and where it goes. One colour is above zero, the other below; each tensor has a scale of its own.",
   expected: "The loss is the mean surprise, in nats, over the tokens that came: −log of the probability "
     + "that the model gave them.",
-  backward: "The same operations in reverse: each is given the loss’s slope by what it made, and hands on the "
-    + "slope by what it was given. dx is the gradient of x.",
+  backward: "The same operations in reverse: each is given the loss’s slope by what it made, and hands on "
+    + "the slope by what it was given. dx is the gradient of x.",
   update: "All gradients end to end, their length, and what AdamW makes of the parameters.",
   next: "The last position’s scores, divided by the temperature, as probabilities; one token is drawn.",
   source: "Every file that had a part in this, as it was when this page was made.",
