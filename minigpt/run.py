@@ -33,7 +33,7 @@ def run(recipe, terminal=None):
     # one rank must not leave the others at any moment: they agree on it
     with StopSignal(patient=among_others()) as stop, joined(*way) as world:
         together(world, check_ranks, recipe, world.size)
-        log = opened_log(recipe, terminal, stop.ask) if world.rank == 0 else Nobody(recipe.out)
+        log = together(world, log_of, recipe, terminal, stop, world.rank)
         try:
             with contextlib.closing(log):
                 code = run_rank(recipe, log, world, stop)
@@ -62,6 +62,11 @@ def run_rank(recipe, log, world, stop):
             if training.saver.failure:
                 return training.not_saved()
             raise
+
+
+def log_of(recipe, terminal, stop, rank):
+    """What a rank says its words to."""
+    return Nobody(recipe.out) if rank else opened_log(recipe, terminal, stop.ask)
 
 
 def among_others():

@@ -148,6 +148,22 @@ sys.exit(main())
     assert processes_of(str(tmp_path)) == []
 
 
+def test_a_board_that_is_missing_on_rank_0_is_everybodys_error(tmp_path):
+    program = """
+import sys
+from minigpt import run
+from minigpt.errors import ConfigError
+def missing(*_):
+    raise ConfigError("wandb: not installed")
+run.opened_log = missing
+from minigpt.__main__ import main
+sys.exit(main())
+"""
+    process = started(2, "-c", program, *command(flags(tmp_path, "run"))[2:])
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (2, "", "minigpt: wandb: not installed\n")
+
+
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_signal_before_the_first_step_ends_all_ranks_with_75(tmp_path, rank):
     program = f"""
