@@ -4,6 +4,8 @@ import contextlib
 import json
 import math
 import os
+import socket
+import struct
 import time
 
 from minigpt.errors import ConfigError
@@ -26,6 +28,7 @@ PATIENCE = seconds_of("MINIGPT_PATIENCE", 12)  # without, after which a rank is 
 GATHERING = seconds_of("MINIGPT_GATHERING", 25)  # until all ranks must have come, from the first
 ANSWER = seconds_of("MINIGPT_DEADLINE", 600)  # that ranks wait for each other in an exchange
 STARTER = "MINIGPT_STARTER"  # "host process" of `minigpt train --ranks`, whose end the ranks notice
+LAST_PACKET = 56  # tcpi_last_ack_recv in Linux's struct tcp_info, linux/tcp.h
 LONGEST = 1 << 16  # bytes of a stranger's first line
 
 
@@ -59,6 +62,14 @@ class Rank:
         """Send a message; a line that is closed is found out elsewhere."""
         with contextlib.suppress(OSError):
             self.connection.sendall(json.dumps(message).encode() + b"\n")
+
+    def quiet_for(self):
+        """Milliseconds since the last packet of its line, its end among them; 0 where no system tells."""
+        try:
+            about = self.connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, LAST_PACKET + 4)
+            return struct.unpack_from("I", about, LAST_PACKET)[0]
+        except (OSError, AttributeError, struct.error):
+            return 0
 
     def silent(self):
         """Whether nothing has come for too long."""

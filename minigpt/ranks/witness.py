@@ -27,6 +27,7 @@ from pathlib import Path
 
 from minigpt.ranks.seen import BEAT, GATHERING, PATIENCE, STARTER, Rank, whole
 
+AT_ONCE = 1  # milliseconds between two ends of which none is known to be the first
 PARTING = 8.0  # seconds that ranks have to end after they were told to
 
 
@@ -117,7 +118,7 @@ class Witness:
         """Why the run cannot go on, in one line, or nothing."""
         if failed := self.ranks("failed"):
             return f"{failed[0]}: {failed[0].why}{self.elsewhere(failed[0])}"
-        if gone := self.ranks("gone"):  # several, if lines closed before the witness came to look
+        if gone := first_of(self.ranks("gone")):
             names = [*map(str, gone), *(f"rank {number}, not yet here," for number in self.absent())]
             return f"{' or '.join(names)} was killed or has crashed, {gone[0].at}"
         if frozen := [rank for rank in self.ranks("here", "left") if rank.silent()]:
@@ -153,6 +154,15 @@ class Witness:
             if rank.host == socket.gethostname():
                 kill_process(rank.pid)
         return 1
+
+
+def first_of(gone):
+    """Of ranks whose lines closed between two looks, the one that was the first, or all that may have been it.
+
+    A launcher ends the others within milliseconds.
+    """
+    ages = {rank: rank.quiet_for() for rank in gone}
+    return [rank for rank in gone if ages[rank] + AT_ONCE >= max(ages.values())]
 
 
 def say(line):

@@ -228,3 +228,22 @@ def test_a_starter_of_another_machine_is_not_looked_for_on_this_one(run):
     _, process = run(1, MINIGPT_STARTER=f"{socket.gethostname()} 4194305")  # no such process
     assert process.wait(20) == 1
     assert "(process 4194305), which started the ranks, was killed" in process.stderr.read()
+
+
+def test_of_lines_that_closed_between_two_looks_the_first_is_named(run):
+    """A launcher ends the other ranks while the witness has no core to run on."""
+    port, process = run(3)
+    players = [Player(port, number) for number in range(3)]
+    for player in players:
+        player.say(gather=1, value=0)
+    for player in players:
+        player.hear()
+    process.send_signal(signal.SIGSTOP)
+    for player in (players[1], players[0], players[2]):
+        player.socket.shutdown(socket.SHUT_RDWR)
+        time.sleep(0.03)
+    process.send_signal(signal.SIGCONT)
+    assert process.wait(20) == 1
+    said = process.stderr.read()
+    assert "rank 1 (process" in said
+    assert " or " not in said.replace("killed or has", "")
