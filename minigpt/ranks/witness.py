@@ -157,7 +157,7 @@ class Witness:
 
 
 def first_of(gone):
-    """Of ranks whose lines closed between two looks, the one that was the first, or all that may have been it.
+    """Of ranks whose lines closed between two looks, the one that was first, or all that may have been.
 
     A launcher ends the others within milliseconds.
     """
