@@ -293,7 +293,7 @@ def test_ctrl_c_leaves_a_partial_record(sample, monkeypatch, n):
 
 
 def test_ctrl_c_while_the_weights_are_read(sample, monkeypatch):
-    def load_model(*arguments):
+    def load_model(*arguments, **options):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(writer, "load_model", load_model)
