@@ -11,6 +11,7 @@ from minigpt.comm import Alone
 from minigpt.config import OptimizerConfig
 from minigpt.door import checked_batches, checked_params, compute_dtype, flat_copy
 from minigpt.errors import CheckpointError, ConfigError, NumericsError
+from minigpt.kernels.cpu.memory import give_freed_memory_back
 from minigpt.memory import explained
 from minigpt.train import new_state, train_step
 
@@ -69,6 +70,7 @@ class Trainer:
         if self.world.sharded:
             shard = self.world.shard(state.first.size)
             state = state._replace(first=state.first[shard].copy(), second=state.second[shard].copy())
+            give_freed_memory_back()  # the other ranks' shares of the moments
         flats = {name: getattr(state, name) for name in ("params", "grads")}
         with self.explained():
             placed = {name: flat.like(on_device(flat.buffer, self.device)) for name, flat in flats.items()}

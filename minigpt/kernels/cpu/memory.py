@@ -20,3 +20,9 @@ def keep_freed_memory():
         mallopt(M_MMAP_MAX, 0)
         mallopt(M_TRIM_THRESHOLD, -1)
         mallopt(M_ARENA_MAX, 1)
+
+
+def give_freed_memory_back():
+    """Return to the system what has been freed until now, once; what is freed later stays."""
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+        trim(0)
