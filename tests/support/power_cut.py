@@ -112,7 +112,7 @@ class Disk:
             case "unlink" | "rmdir":
                 folder.change(path.name, None)
             case _:
-                raise NotImplementedError(call)
+                raise ValueError(f"no call that changes a disk: {call}")
 
     def chances(self):
         """Yield what may be found if the power is cut now: {relative path: bytes, or None for a folder}."""
