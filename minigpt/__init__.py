@@ -6,6 +6,8 @@ somebody there.
 
 import importlib
 
+from minigpt.blas import choose_kernels
+
 __version__ = "0.1.0"
 
 HOMES = {
@@ -22,6 +24,7 @@ HOMES = {
 }  # fmt: skip
 HOME_OF = {name: home for home, names in HOMES.items() for name in names}
 __all__ = sorted(HOME_OF)
+choose_kernels()
 
 
 def __getattr__(name):

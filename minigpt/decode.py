@@ -10,7 +10,7 @@ import numpy as np
 
 from minigpt.arrays import device_of, on_device, on_host
 from minigpt.model import block_forward, within
-from minigpt.ops.attention import merge_heads, softmax, split_heads
+from minigpt.ops.attention import merge_heads, softmax
 
 
 class Cache:
@@ -65,16 +65,24 @@ class Decoder:
 
         tokens (B, T) -> logits (B, V)
         """
+        with self.ops.session(tokens.size):
+            tokens, positions = self.ops.upload((tokens, cache.positions(tokens.shape[1])))  # (B, T) each
+            x = self.params["wte.weight"][tokens] + self.params["wpe.weight"][positions]  # (B, T, C)
+            for layer, block in enumerate(self.blocks):
+                attention = partial(cached_attention, ops=self.ops, cache=cache, layer=layer)
+                x, _ = block_forward(WithAttention(self.ops, attention), block, x, self.config.n_head)
+            cache.length += tokens.shape[1]
+            return on_host(self.last_logits(x))
+
+    def last_logits(self, x):
+        """The logits of what follows the last place.
+
+        x (B, T, C) -> logits (B, V)
+        """
         params = self.params
-        tokens, positions = self.ops.upload((tokens, cache.positions(tokens.shape[1])))  # (B, T) each
-        x = params["wte.weight"][tokens] + params["wpe.weight"][positions]  # (B, T, C)
-        for layer, block in enumerate(self.blocks):
-            attention = partial(cached_attention, ops=self.ops, cache=cache, layer=layer)
-            x, _ = block_forward(WithAttention(self.ops, attention), block, x, self.config.n_head)
-        cache.length += tokens.shape[1]
         x, _ = self.ops.layernorm_forward(x[:, -1:], params["ln_f.weight"], params["ln_f.bias"])  # (B, 1, C)
         logits, _ = self.ops.unembedding_forward(x, params["wte.weight"])  # (B, 1, V)
-        return on_host(logits[:, 0])
+        return logits[:, 0]
 
 
 class WithAttention:
@@ -92,14 +100,16 @@ def cached_attention(qkv, n_head, *, ops, cache, layer):
 
     qkv (B, T, 3C) -> y (B, T, C)
     """
-    q, k, v = (split_heads(x, n_head) for x in np.split(qkv, 3, axis=-1))  # (B, H, T, D) each
+    B, T, width = qkv.shape
+    q, k, v = qkv.reshape(B, T, 3, n_head, width // 3 // n_head).transpose(2, 0, 3, 1, 4)  # (B, H, T, D) each
     end = cache.length + q.shape[2]
     cache.keys[layer, :, :, cache.length : end] = k
     cache.values[layer, :, :, cache.length : end] = v
     if cache.length == 0 and not cache.pads.any():
         return ops.attention_forward(qkv, n_head)  # nothing but these: what the model itself does
     keys, values = cache.keys[layer, :, :, :end], cache.values[layer, :, :, :end]  # (B, H, S, D)
-    scores = (q @ keys.swapaxes(-1, -2)) / math.sqrt(q.shape[-1])  # (B, H, T, S)
+    # keys first: a matrix times a column, for a single place, is what BLAS shares among its threads
+    scores = (keys @ q.swapaxes(-1, -2)).swapaxes(-1, -2) / math.sqrt(q.shape[-1])  # (B, H, T, S)
     if q.shape[2] > 1 or cache.pads.any():  # a single place sees all before it
         hidden = on_device(cache.hidden(q.shape[2]), device_of(scores))  # (B, 1, T, S)
         scores = np.where(hidden, -math.inf, scores)

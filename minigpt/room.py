@@ -1,6 +1,6 @@
 """Whether what is asked for can fit into this machine's memory, said before any of it is taken.
 
-Counted is the least that is needed, by what the kernels and the reference both keep: what is refused here
+Counted is the least that is needed, by what forward keeps and what is always there: what is refused here
 cannot work. B batch, T time, C channels, H heads, V vocabulary, L layers, P parameters.
 """
 
@@ -11,7 +11,8 @@ from pathlib import Path
 from minigpt.errors import ConfigError
 from minigpt.model import param_shapes
 
-KEPT = 16  # numbers a channel that forward keeps of a block: x, n, qkv (3), mixed, x, n, wide (4), active (4)
+KEPT = 10  # numbers a channel that the kernels' forward keeps of a block: n, qkv (3), mixed, n, wide (4)
+KEPT_BY_REFERENCE = 20  # x, n, qkv (3), mixed, x, n, wide (4), its tanh (4), active (4)
 PASSING = 10  # and that are there at once when nothing is kept: x, x + branch, wide (4), active (4)
 MEMORY = Path("/proc/meminfo")
 GROUP = Path("/sys/fs/cgroup")
@@ -70,11 +71,12 @@ def single(config):
 def step_bytes(config, batch_size, context, size, reference):
     """The least that a training step holds at its peak, part -> bytes."""
     rows = batch_size * context
-    scores = batch_size * config.n_head * context**2 if reference else 0  # the kernels keep none
-    kept = config.n_layer * (KEPT * rows * config.n_embd + scores)
+    kept = KEPT * rows * config.n_embd
+    if reference:
+        kept = KEPT_BY_REFERENCE * rows * config.n_embd + batch_size * config.n_head * context**2
     return {
         "weights, gradients and moments": 4 * params_bytes(config, size),
-        "activations": size * kept,
+        "activations": size * config.n_layer * kept,
         "logits": size * rows * config.n_vocab,
     }
 

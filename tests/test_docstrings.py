@@ -12,6 +12,7 @@ from minigpt.comm import Alone
 from minigpt.config import GPTConfig, OptimizerConfig
 from minigpt.kernels import cpu
 from minigpt.kernels.cpu.team import Team
+from minigpt.kernels.gradient import collect
 from minigpt.ops import attention
 from tests.support.shapes import ShapeError, arrow_line, held_to_its_arrow_line
 from tests.support.tables import reference_table
@@ -79,8 +80,10 @@ def test_every_arrow_line_of_the_kernels_is_what_happens_in_a_step():
         for name, kernel in cpu.KERNELS.items()
     }
     tokens, targets = np.random.default_rng(0).integers(0, CONFIG.n_vocab, (2, B, T))
-    state = train.new_state(params)
-    train.train_step(CONFIG, OptimizerConfig(), reference_table(**held), Alone(), state, [(tokens, targets)])
+    blocks = {name: held.pop(name) for name in ("block_forward", "block_backward")}
+    for fused in ({}, blocks):  # the model's blocks, made of the other kernels; and the kernels' own
+        table, state = reference_table(collect=collect, **held, **fused), train.new_state(params)
+        train.train_step(CONFIG, OptimizerConfig(), table, Alone(), state, [(tokens, targets)])
     assert seen == set(cpu.KERNELS)
 
 

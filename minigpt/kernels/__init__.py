@@ -21,6 +21,11 @@ def weights(params):
     return params
 
 
+def session(rows=None):
+    """The context in which to call operations: here any."""
+    return contextlib.nullcontext()
+
+
 def upload(batch):
     """A batch's (tokens, targets) where the operations work: here where they are."""
     return batch
@@ -43,11 +48,14 @@ ATTENTION = ("tiles", "scores", "cudnn")  # how attention goes there
 
 
 class Table(SimpleNamespace):
-    """The functions of REFERENCE as attributes, and `session`: the context in which to call them."""
+    """The functions of REFERENCE as attributes, and session(rows): the context in which to call them.
+
+    rows: how many go through a product at once, if they are known to be few; sessions may lie in each other.
+    """
 
     name: str
     threads: int
-    session: Callable[[], contextlib.AbstractContextManager]
+    session: Callable[..., contextlib.AbstractContextManager]
 
 
 def check_choice(name, dtype, device, tf32=False, products=PRODUCTS[0], attention=ATTENTION[0]):
@@ -101,7 +109,7 @@ def table(
             return cuda.table(REFERENCE, dtype, tf32, products, attention)
         return importlib.import_module("minigpt.kernels.cpu").table(REFERENCE, threads)
     functions = REFERENCE | ({"upload": upload_plainly} if device == "cupy" else {})
-    return Table(**functions, name="reference", threads=1, session=contextlib.nullcontext)
+    return Table(**functions, name="reference", threads=1, session=session)
 
 
 def upload_plainly(batch):

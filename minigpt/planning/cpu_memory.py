@@ -8,12 +8,13 @@ x is one (B, T, C). Sizes in bytes; `size`: of a number, 4 or 8.
 """
 
 from minigpt.kernels.cpu.attention import TILE, UNIT_BYTES
-from minigpt.kernels.cpu.team import WORTHWHILE
+from minigpt.kernels.cpu.gradient import TALL
+from minigpt.kernels.cpu.team import BLOCK_BYTES, WORTHWHILE
 from minigpt.room import params_bytes
 
 ID = 8  # bytes of a token's id
-END = 12  # x that block_backward holds as it ends: dx in, between and out, dwide (4), dmixed, dqkv (3), dn
-END_OF_REFERENCE = 18  # dactive (4), and dn before and after layernorm, twice, too
+END = 10  # x that block_backward holds: dx in, active (4), dx between, dmixed or dx out, dqkv (3)
+END_OF_REFERENCE = 18  # dx in, between and out, dactive, dwide (4 each), dmixed, dqkv (3), dn, twice
 TILES = 2  # of a unit's scores that a tile's backward holds: probabilities and their gradient
 SLICES = 3  # and of its (T, D): two factors that were scaled, and a product
 
@@ -25,7 +26,7 @@ def step_bytes(config, batch_size, context, size=4, ops="fast", threads=1, parts
     """
     always = resident_bytes(config, size) | {"tokens and targets": parts * 2 * batch_size * context * ID}
     kept = tape_bytes(config, batch_size, context, size, ops)
-    peak = max(moments(config, batch_size, context, size, ops, threads).values())
+    peak = max(moments(config, batch_size, context, size, ops, threads, parts).values())
     return always | kept | {"work": peak - sum(kept.values())}
 
 
@@ -39,13 +40,12 @@ def layer_bytes(config, batch_size, context, size=4, ops="fast"):
     """What forward keeps of one block: name -> bytes. Names are those of model.py; ln_1, ln_2: normalised."""
     B, T, C, H = batch_size, context, config.n_embd, config.n_head
     x, rstd = B * T * C * size, B * T * size
-    if ops == "reference":
-        scores, wide = {"probs": B * H * T * T * size}, {"wide": 4 * x, "squash": 4 * x}
-    else:
-        scores, wide = {"lse": B * H * T * size}, {"slope": 4 * x}  # GELU's, in wide's place
+    if ops == "fast":
+        lse = B * H * T * size
+        return {"ln_1": x + rstd, "qkv": 3 * x, "lse": lse, "mixed": x, "ln_2": x + rstd, "wide": 4 * x}
     return {
-        "ln_1": x + rstd, "n_1": x, "qkv": 3 * x, **scores, "mixed": x,
-        "ln_2": x + rstd, "n_2": x, **wide, "active": 4 * x,
+        "ln_1": x + rstd, "n_1": x, "qkv": 3 * x, "probs": B * H * T * T * size, "mixed": x,
+        "ln_2": x + rstd, "n_2": x, "wide": 4 * x, "squash": 4 * x, "active": 4 * x,
     }  # fmt: skip
 
 
@@ -57,46 +57,65 @@ def tape_bytes(config, batch_size, context, size=4, ops="fast"):
     return blocks | {"ln_f": 2 * x + rstd, "logits": batch_size * context * config.n_vocab * size}
 
 
-def moments(config, batch_size, context, size, ops, threads):
+def moments(config, batch_size, context, size, ops, threads, parts=1):
     """moment -> bytes, of those at which most may be held, without what is always there."""
-    C, rows = config.n_embd, batch_size * context
-    x, logits, table = rows * C * size, rows * config.n_vocab * size, config.n_vocab * C * size
-    grads = (12 * C * C + 13 * C) * size  # of one block
-    kept = sum(tape_bytes(config, batch_size, context, size, ops).values())
-    above = kept - tape_bytes(config, batch_size, context, size, ops)["ln_f"]
-    layer = sum(layer_bytes(config, batch_size, context, size, ops).values())
     shape = batch_size, context, size
-    if ops == "reference":  # logits, probabilities and their difference; where the difference is made, more
-        copies, loss, update = 2, 3 * logits + rows * config.n_vocab, update_bytes(config, size)
-        end, attention = END_OF_REFERENCE * x, reference_attention_bytes(config, *shape)
-    else:
-        copies, loss, update = 0, 0, 0
-        end, attention = END * x, tile_bytes(config, *shape, threads)
-    block = max(end + grads, attention + 3 * grads // 4)  # the gradient of c_attn is made after attention's
-    held = above + copies * logits + table
+    x, kept = batch_size * context * config.n_embd * size, sum(tape_bytes(config, *shape, ops).values())
+    if ops == "reference":
+        return reference_moments(config, shape, x, kept)
+    blocks = threads * BLOCK_BYTES
+    added = (x + threads * min(TALL, config.n_vocab) * config.n_embd * size) if parts > 1 else 0
     return {
-        "the loss": kept + loss,
-        "the head's gradient": kept + copies * logits + table + x,
-        "the last block's gradient": held + block,
-        "one block below": held - layer + grads + block,  # the last block's gradients are still there
-        "the update": update,
+        "the loss": kept + min(2 * blocks, batch_size * context * config.n_vocab * size // 8),
+        "the head's gradient": kept + x,
+        "the last block's gradient": kept - x + END * x + work_bytes(config, *shape, threads),
+        "the table's gradient": tape_bytes(config, *shape, ops)["logits"] + 2 * x + added,
+        "the update": min(blocks, params_bytes(config, size)),
     }
 
 
-def tile_bytes(config, batch_size, context, size, threads):
-    """While attention's gradient is made, in tiles: what block_backward and threads hold."""
-    x = batch_size * context * config.n_embd * size
-    rows, head = min(context, TILE), config.n_embd // config.n_head
-    at_work = heads_at_work(batch_size, config.n_head, context, threads)
-    return (END - 2) * x + at_work * (TILES * rows + SLICES * head) * context * size
+def reference_moments(config, shape, x, kept):
+    """The same of the reference: logits, probabilities and their difference; a block's gradients twice."""
+    batch_size, context, size = shape
+    rows, C = batch_size * context, config.n_embd
+    logits, table, grads = (
+        rows * config.n_vocab * size,
+        config.n_vocab * C * size,
+        (12 * C * C + 13 * C) * size,
+    )
+    block = max(
+        END_OF_REFERENCE * x + grads,
+        # the gradient of c_attn is made after attention's
+        reference_attention_bytes(config, *shape) + 3 * grads // 4,
+    )
+    above = kept - tape_bytes(config, *shape, "reference")["ln_f"]
+    held, layer = above + 2 * logits + table, sum(layer_bytes(config, *shape, "reference").values())
+    return {
+        "the loss": kept + 3 * logits + rows * config.n_vocab,  # where the difference is made, more
+        "the head's gradient": kept + 2 * logits + table + x,
+        "the last block's gradient": held + block,
+        "one block below": held - layer + grads + block,  # the last block's gradients are still there
+        "the update": update_bytes(config, size),
+    }
+
+
+def work_bytes(config, batch_size, context, size, threads):
+    """What threads hold besides in block_backward: rows on their way through the MLP, or tiles of scores."""
+    C, rows = config.n_embd, batch_size * context
+    threads = threads if rows * 4 * C >= WORTHWHILE else 1
+    some = min(-(-rows // threads), max(1, BLOCK_BYTES // (4 * C)))  # rows that go through together
+    few = min(some, max(1, BLOCK_BYTES // (16 * C)))  # and through GELU
+    mlp = threads * (some + 2 * few) * 4 * C * size  # dactive; for GELU u and tanh(u)
+    tile, head = min(context, TILE), C // config.n_head
+    heads = heads_at_work(batch_size, config.n_head, context, threads)
+    return max(mlp, heads * (TILES * tile + SLICES * head) * context * size)
 
 
 def heads_at_work(B, H, T, threads):
     """Heads of all sequences that threads have in hand at once; kernels/cpu/attention.py, units_of."""
     count = max(1, UNIT_BYTES // (4 * min(T, TILE) * T))
     heads, sequences = min(H, count), min(max(1, count // H), -(-B // threads))
-    unit, units = sequences * heads, -(-B // sequences) * -(-H // heads)
-    return unit * (min(threads, units) if units * T * T * H >= WORTHWHILE else 1)
+    return sequences * heads * min(threads, -(-B // sequences) * -(-H // heads))
 
 
 def reference_attention_bytes(config, batch_size, context, size):

@@ -11,7 +11,7 @@ import pytest
 from threadpoolctl import threadpool_info
 
 import minigpt
-from minigpt import ops, optim
+from minigpt import kernels
 from minigpt.kernels import cpu
 from tests.support.tables import cpu_table, small_blocks
 
@@ -32,7 +32,7 @@ def far_from_init(dtype):
 
 @pytest.mark.parametrize("name", cpu.KERNELS)
 def test_a_kernel_has_the_signature_of_the_function_it_replaces(name):
-    reference = getattr(ops, name, None) or getattr(optim, name)
+    reference = kernels.REFERENCE[name]
     kernel = list(inspect.signature(cpu.KERNELS[name]).parameters)
     assert kernel == [*inspect.signature(reference).parameters, "team"]
 
@@ -121,3 +121,15 @@ def test_a_trainer_goes_on_in_a_forked_child():
 def test_an_error_in_any_thread_comes_out():
     with small_blocks(), pytest.raises(ValueError, match="mismatch"):
         cpu_table(2).linear_forward(np.ones((2, 8, 3), np.float32), np.ones((4, 5)), np.ones(5))
+
+
+def test_blas_has_its_own_threads_for_a_few_rows_alone():
+    before, ops = blas_threads(), cpu_table(2)
+    with ops.session():
+        assert blas_threads() == [1] * len(before)
+        with ops.session(1):
+            assert blas_threads() == [2] * len(before)
+        with ops.session(1000):
+            assert blas_threads() == [1] * len(before)
+        assert blas_threads() == [1] * len(before)
+    assert blas_threads() == before

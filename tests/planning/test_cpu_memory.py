@@ -7,8 +7,8 @@ import pytest
 
 from minigpt import GPTConfig, Trainer, init_params
 from minigpt.kernels import table
-from minigpt.kernels.cpu.attention import units_of
-from minigpt.kernels.cpu.team import WORTHWHILE
+from minigpt.kernels.cpu.crew import Crew
+from minigpt.kernels.cpu.team import Team
 from minigpt.model import forward
 from minigpt.planning.cpu_memory import heads_at_work, layer_bytes, resident_bytes, step_bytes, tape_bytes
 
@@ -82,7 +82,7 @@ def test_a_steps_peak_is_predicted_within_a_twentieth(shape, ops, dtype):
 @pytest.mark.parametrize("threads", [1, 2, 5])
 @pytest.mark.parametrize(("B", "H"), [(1, 1), (4, 12), (7, 3), (64, 25)])
 def test_attention_works_on_as_many_heads_at_once_as_its_units_have(B, H, T, threads):
-    units = units_of(B, H, T, threads)
-    sizes = [(s.stop - s.start) * (h.stop - h.start) for s, h in units]
-    shared = threads if len(units) * T * T * H >= WORTHWHILE else 1
-    assert heads_at_work(B, H, T, threads) == max(sizes) * min(shared, len(units))
+    crew = Crew(Team(threads), B, T, 10**6, H)  # of so many channels that every thread has its share
+    sizes = [max(((s.stop - s.start) * (h.stop - h.start) for s, h in own), default=0) for own in crew.units]
+    assert sum(sizes) <= heads_at_work(B, H, T, threads) <= max(sizes) * threads
+    assert heads_at_work(B, H, T, threads) % max(sizes) == 0

@@ -19,7 +19,7 @@ from minigpt.config import OptimizerConfig
 from minigpt.optim import learning_rate
 from reference import __main__ as program
 from reference.kit.operations import SIGNATURES
-from tests.support.oracle import copied
+from tests.support.oracle import copied, dense
 from tests.support.tables import cpu_table, reference_table, small_blocks
 
 DOUBLE, SINGLE = (2.0**-53, 2.0**-1022), (2.0**-24, 2.0**-126)  # from the kit's README
@@ -150,9 +150,8 @@ def run_operation(table, kit, case, dtype):
     found = getattr(table, f"{operation}_backward")(*copied([inputs[f"d{output}"]]), cache)
     found = found if isinstance(found, tuple) else (found,)
     results = {output: y} | dict(zip(gradients, found, strict=True))
-    for name, result in results.items():  # a RowGradient is an array once it is added to one
-        if not isinstance(result, np.ndarray | np.generic):
-            results[name] = np.zeros(case["expected"][name]["shape"], dtype) + result
+    for name, result in results.items():
+        results[name] = dense(result, case["expected"][name]["shape"], dtype)
     return results
 
 

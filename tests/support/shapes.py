@@ -12,6 +12,8 @@ import re
 
 import numpy as np
 
+from minigpt.kernels.gradient import Gradient
+
 ITEM = re.compile(r"(\w+) \(([^()]*)\)")
 LINE = re.compile(r"(?:\w+ \([^()]*\)(?:, | -> |$))+")
 
@@ -74,4 +76,19 @@ def check_results(function, results, out, letters):
     if len(parts) < len(results) or len(extra) > 1 or any(isinstance(part, np.ndarray) for part in extra):
         raise ShapeError(f"{function} returns {len(parts)} things, documented are {len(results)}")
     for (name, written), part in zip(results, parts, strict=False):
+        if isinstance(part, Gradient):
+            part.writers = (
+                held_when_written(part.writers[0], written, letters, f"{function}: result {name}"),
+            )
+            continue
         letters = match(written, np.shape(part), letters, f"{function}: result {name}")
+
+
+def held_when_written(writer, written, letters, what):
+    """A Gradient's writer, which is shown an array of the parameter's shape when it is called."""
+
+    def checked(out, add):
+        match(written, out.shape, letters, what)
+        writer(out, add)
+
+    return checked

@@ -13,6 +13,7 @@ from minigpt.config import whole_between
 from minigpt.kernels import Table
 from minigpt.kernels.cpu import (
     attention,
+    block,
     cross_entropy,
     embedding,
     gelu,
@@ -23,10 +24,13 @@ from minigpt.kernels.cpu import (
 )
 from minigpt.kernels.cpu.memory import keep_freed_memory
 from minigpt.kernels.cpu.team import Team, available_cores
+from minigpt.kernels.gradient import collect
 
 KERNELS = {
     "attention_backward": attention.attention_backward,
     "attention_forward": attention.attention_forward,
+    "block_backward": block.block_backward,
+    "block_forward": block.block_forward,
     "cross_entropy_backward": cross_entropy.cross_entropy_backward,
     "cross_entropy_forward": cross_entropy.cross_entropy_forward,
     "embedding_backward": embedding.embedding_backward,
@@ -48,4 +52,6 @@ def table(functions, threads=None):
     keep_freed_memory()
     team = Team(available_cores() if threads is None else whole_between("threads", threads, 1, 1024))
     kernels = {name: functools.partial(kernel, team=team) for name, kernel in KERNELS.items()}
-    return Table(**functions | kernels, name="fast", threads=team.size, session=team.session)
+    return Table(
+        **functions | kernels | {"collect": collect}, name="fast", threads=team.size, session=team.session
+    )

@@ -12,6 +12,7 @@ import numpy as np
 
 TILE = 128  # query rows
 UNIT_BYTES = 1024 * 1024  # scores that are worked on together: half of the second-level cache
+NEAR = 64  # exp(64) times any number of keys is finite, exp(-64) has all its digits: no shift is needed
 HIDDEN = np.triu(np.full((TILE, TILE), -np.inf, np.float32), 1)  # the mask of a square on the diagonal
 
 
@@ -23,27 +24,35 @@ def attention_forward(qkv, n_head, *, team):
     B, T, width = qkv.shape
     y = np.empty((B, T, width // 3), qkv.dtype)
     log_total = np.empty((B, n_head, T, 1), qkv.dtype)
-    (q, k, v), (out,) = heads(qkv, 3, n_head), heads(y, 1, n_head)
-    units = units_of(B, n_head, T, team.size)
-
-    def job(share):
-        for unit in units[share]:
-            arrays = [array[unit] for array in (q, k, v, out, log_total)]
-            for tile in tiles_of(T):
-                tile_forward(*arrays, tile)
-
-    team.split(job, len(units), T * T * n_head)
+    units = units_of(slice(0, B), n_head, T, team.size)
+    team.split(lambda share: attend(units[share], qkv, y, log_total), len(units), T * T * n_head)
     return y, (qkv, y, log_total, n_head)
 
 
+def attend(units, qkv, y, log_total):
+    """Write some heads of some sequences into y and log_total.
+
+    qkv (B, T, 3C), y (B, T, C), log_total (B, H, T, 1)
+    """
+    n_head = log_total.shape[1]
+    (q, k, v), (out,) = heads(qkv, 3, n_head), heads(y, 1, n_head)
+    for unit in units:
+        arrays = [array[unit] for array in (q, k, v, out, log_total)]
+        for tile in tiles_of(qkv.shape[1]):
+            tile_forward(*arrays, tile)
+
+
 def tile_forward(q, k, v, out, log_total, tile):
-    """Write one tile's rows of out and log_total.
+    """Write one tile's rows of out and log_total. A row's maximum is looked for only where exp needs it.
 
     q, k, v, out (b, h, T, D), log_total (b, h, T, 1): some heads of some sequences
     """
     scores = tile_scores(q, k, tile)  # (b, h, R, S)
-    top = scores.max(axis=-1, keepdims=True)  # (b, h, R, 1)
-    scores -= top
+    near = -NEAR < scores.min() and scores.max() < NEAR
+    hide(scores, tile)
+    top = 0 if near else scores.max(axis=-1, keepdims=True)  # (b, h, R, 1); what exp is shifted by cancels
+    if not near:
+        scores -= top
     weights = np.exp(scores, out=scores)
     total = (weights @ np.ones(tile.stop, weights.dtype))[..., None]  # (b, h, R, 1)
     np.add(top, np.log(total), out=log_total[..., tile, :])
@@ -65,19 +74,26 @@ def attention_backward(dy, cache, *, team):
     qkv, y, log_total, n_head = cache
     B, T, _ = qkv.shape
     dqkv = np.empty_like(qkv)
+    units = units_of(slice(0, B), n_head, T, team.size)
+    team.split(
+        lambda share: attend_back(units[share], dy, dqkv, qkv, y, log_total), len(units), T * T * n_head
+    )
+    return dqkv
+
+
+def attend_back(units, dy, dqkv, qkv, y, log_total):
+    """Write the gradients of some heads of some sequences into dqkv.
+
+    dy (B, T, C), dqkv (B, T, 3C), qkv (B, T, 3C), y (B, T, C), log_total (B, H, T, 1)
+    """
+    n_head = log_total.shape[1]
     (q, k, v), (dq, dk, dv) = heads(qkv, 3, n_head), heads(dqkv, 3, n_head)
     (out,), (do,) = heads(y, 1, n_head), heads(dy, 1, n_head)
-    units = units_of(B, n_head, T, team.size)
-
-    def job(share):
-        for unit in units[share]:
-            arrays = [array[unit] for array in (q, k, v, out, log_total, do, dq, dk, dv)]
-            # the last tile sees every key, so it writes dk and dv whole, and the earlier ones add
-            for tile in reversed(tiles_of(T)):
-                tile_backward(*arrays, tile)
-
-    team.split(job, len(units), T * T * n_head)
-    return dqkv
+    for unit in units:
+        arrays = [array[unit] for array in (q, k, v, out, log_total, do, dq, dk, dv)]
+        # the last tile sees every key, so it writes dk and dv whole, and the earlier ones add
+        for tile in reversed(tiles_of(qkv.shape[1])):
+            tile_backward(*arrays, tile)
 
 
 def tile_backward(q, k, v, out, log_total, do, dq, dk, dv, tile):
@@ -87,7 +103,7 @@ def tile_backward(q, k, v, out, log_total, do, dq, dk, dv, tile):
     """
     seen, last = slice(0, tile.stop), tile.stop == q.shape[-2]
     scale = 1 / math.sqrt(q.shape[-1])
-    probs = tile_scores(q, k, tile)  # (b, h, R, S)
+    probs = hide(tile_scores(q, k, tile), tile)  # (b, h, R, S)
     probs -= log_total[..., tile, :]
     np.exp(probs, out=probs)
     put(dv[..., seen, :], probs.swapaxes(-1, -2) @ do[..., tile, :], last)
@@ -99,12 +115,19 @@ def tile_backward(q, k, v, out, log_total, do, dq, dk, dv, tile):
 
 
 def tile_scores(q, k, tile):
-    """q @ k' / sqrt(D) for one tile's rows and the keys that its last row sees, the hidden ones at -inf.
+    """q @ k' / sqrt(D) for one tile's rows and the keys that its last row sees.
 
     q, k (b, h, T, D) -> scores (b, h, R, S)
     """
     rows = q[..., tile, :] * (1 / math.sqrt(q.shape[-1]))  # (b, h, R, D)
-    scores = rows @ k[..., : tile.stop, :].swapaxes(-1, -2)
+    return rows @ k[..., : tile.stop, :].swapaxes(-1, -2)
+
+
+def hide(scores, tile):
+    """Scores of keys behind their query to -inf.
+
+    scores (b, h, R, S) -> scores (b, h, R, S)
+    """
     size = tile.stop - tile.start
     scores[..., tile] += HIDDEN[:size, :size]
     return scores
@@ -127,14 +150,16 @@ def heads(x, parts, n_head):
     return x.reshape(B, T, parts, n_head, width // parts // n_head).transpose(2, 0, 3, 1, 4)
 
 
-def units_of(B, H, T, threads):
+def units_of(sequences, H, T, threads):
     """(slice of sequences, slice of heads) pairs, whose scores for one tile take about UNIT_BYTES each."""
     count = max(1, UNIT_BYTES // (4 * min(T, TILE) * T))  # heads in a unit
     heads_each = min(H, count)
-    sequences = min(max(1, count // H), -(-B // threads))  # no thread without a unit
+    step = min(
+        max(1, count // H), -(-(sequences.stop - sequences.start) // threads)
+    )  # a unit for each thread
     return [
-        (slice(b, min(b + sequences, B)), slice(h, min(h + heads_each, H)))
-        for b in range(0, B, sequences)
+        (slice(b, min(b + step, sequences.stop)), slice(h, min(h + heads_each, H)))
+        for b in range(sequences.start, sequences.stop, step)
         for h in range(0, H, heads_each)
     ]
 

@@ -2,31 +2,26 @@
 
 import numpy as np
 
-
-class RowGradient:
-    """A gradient (V, C) that is zero but for some rows: `dense + rows` adds them where they belong.
-
-    The sum is made in place: the dense side is donated. So a batch's few hundred rows are never spread
-    over a table of 50,257.
-    """
-
-    __array_ufunc__ = None  # ndarray + RowGradient is then answered by __radd__
-
-    def __init__(self, tokens, rows, shape):
-        self.tokens, self.rows, self.shape = tokens, rows, shape
-
-    def __radd__(self, dense):
-        for token, row in zip(self.tokens.tolist(), self.rows, strict=True):  # 7 times as fast as np.add.at
-            dense[token] += row
-        return dense
+from minigpt.kernels.cpu.gradient import known
+from minigpt.kernels.gradient import Gradient
 
 
 def embedding_backward(dx, cache, *, team):
-    """dwte as a RowGradient, dwpe summed over the batch.
+    """dwte, a row of dx added at each token; dwpe, dx summed over the batch. Both are Gradients.
+
+    On top of the head's part of dwte, a batch's few hundred rows are never spread over a table of 50,257.
 
     dx (B, T, C) -> dwte (V, C), dwpe (N, C)
     """
-    tokens, wte, wpe = cache
+    tokens, _, wpe = cache
     dwpe = np.zeros_like(wpe)
     np.sum(dx, axis=0, out=dwpe[: tokens.shape[1]])
-    return RowGradient(tokens.reshape(-1), dx.reshape(-1, dx.shape[-1]), wte.shape), dwpe
+
+    def write_rows(out, add):
+        if not add:
+            out[...] = 0
+        rows = dx.reshape(-1, dx.shape[-1])
+        for token, row in zip(tokens.reshape(-1).tolist(), rows, strict=True):  # 7 times as fast as np.add.at
+            out[token] += row
+
+    return Gradient(write_rows), known(dwpe)

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from minigpt.kernels.cpu.gradient import known, products
+
 
 def linear_forward(x, weight, bias, *, team):
     """y = x @ weight + bias.
@@ -13,31 +15,38 @@ def linear_forward(x, weight, bias, *, team):
 
     def job(part):
         n, o = part
-        out = np.matmul(rows[n], weight[:, o], out=y[part])
-        out += bias[o]
+        project(rows[n], weight[:, o], bias[o], y[part])
 
-    team.share(job, team.parts(*y.shape, depth=len(weight)))
+    team.share(job, team.row_parts(*y.shape, depth=len(weight)))
     return y.reshape(*x.shape[:-1], -1), (x, weight)
 
 
 def linear_backward(dy, cache, *, team):
-    """dx = dy @ weight', dweight = x' @ dy, dbias = column sums of dy.
+    """dx = dy @ weight'; dweight = x' @ dy and dbias = column sums of dy, Gradients.
 
     dy (B, T, O) -> dx (B, T, I), dweight (I, O), dbias (O)
     """
     x, weight = cache
     rows, drows = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
-    dx, dweight = np.empty_like(rows), np.empty_like(weight)
+    dx = np.empty_like(rows)
 
     def job(part):
-        (n, i), (j, o) = part
+        n, i = part
         np.matmul(drows[n], weight[i].T, out=dx[n, i])
-        np.matmul(rows[:, j].T, drows[:, o], out=dweight[j, o])
 
-    dx_parts = team.parts(*dx.shape, depth=weight.shape[1])
-    dweight_parts = team.parts(*dweight.shape, depth=len(rows))
-    team.share(job, list(zip(dx_parts, dweight_parts, strict=True)))
-    return dx.reshape(x.shape), dweight, column_sums(drows)
+    team.share(job, team.row_parts(*dx.shape, depth=weight.shape[1]))
+    (dweight,) = products([(rows, drows)], team)
+    return dx.reshape(x.shape), dweight, known(column_sums(drows))
+
+
+def project(x, weight, bias, out):
+    """Write x @ weight + bias.
+
+    x (N, I), weight (I, O), bias (O) -> out (N, O)
+    """
+    np.matmul(x, weight, out=out)
+    out += bias
+    return out
 
 
 def column_sums(rows):

@@ -1,16 +1,16 @@
 """Threads that share one operation, and the cores there are for them."""
 
 import os
-import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
-from threadpoolctl import ThreadpoolController
+from minigpt.kernels.cpu.blas_threads import BLAS_THREADS
 
 BLOCK_BYTES = 768 * 1024  # of each array in a chain of operations: two or three fit the second-level cache
 WORTHWHILE = 128 * 1024  # elements; below, waking a thread (50-100 us) costs more than it saves
 WORTHWHILE_PRODUCT = 16 * 1024 * 1024  # multiplications
+FEW = 16  # rows; a product of so few takes as long as its weights take to be read
 ALIGN = 16  # cuts of a matrix lie on whole cache lines
 
 
@@ -21,27 +21,6 @@ def available_cores():
     return os.cpu_count() or 1
 
 
-class SingleBlas:
-    """BLAS at one thread while anybody is inside, in any thread; the last to leave restores what was."""
-
-    def __init__(self):
-        self._lock, self._inside, self._blas = threading.Lock(), 0, None
-
-    def __enter__(self):
-        with self._lock:
-            if self._inside == 0:
-                self._blas = self._blas or ThreadpoolController()
-                self._limit = self._blas.limit(limits=1, user_api="blas")
-            self._inside += 1
-
-    def __exit__(self, *exception):
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0:
-                self._limit.restore_original_limits()
-
-
-SINGLE_BLAS = SingleBlas()
 TEAMS = weakref.WeakSet()
 
 
@@ -67,34 +46,48 @@ class Team:
         """A new pool, which starts its threads when they are needed."""
         self._pool = ThreadPoolExecutor(max(1, self.size - 1), "minigpt")
 
-    def session(self):
-        """A context with BLAS at one thread: its own threads would fight with these for the cores."""
-        return SINGLE_BLAS
+    def session(self, rows=None):
+        """A context with BLAS at one thread: its own would fight with these for the cores.
+
+        A product of a few rows reads its weights once, and these threads have nothing else to do: then BLAS
+        shares it out among its own, which wait awake, and nobody is woken.
+        """
+        return BLAS_THREADS.at(self.size if rows and rows <= FEW else 1)
 
     def split(self, job, n, width):
-        """job(slice) over n rows of `width` elements, one slice a thread; few elements stay with one."""
-        size = self.size if n * width >= WORTHWHILE else 1
-        self.share(job, [slice(n * i // size, n * (i + 1) // size) for i in range(size)])
+        """[job(slice), ...] over n rows of `width` elements, a slice a thread; few elements stay with one."""
+        return self.share(job, self.slices(n, self.worth(n * width)))
 
-    def parts(self, rows, columns, depth):
-        """One (rows, columns) index a thread of a product over `depth`, cut along its longer side.
+    def worth(self, elements):
+        """How many threads so many elements are worth: all or one."""
+        return self.size if elements >= WORTHWHILE else 1
+
+    def slices(self, n, count):
+        """n in `count` almost equal slices."""
+        return [slice(n * i // count, n * (i + 1) // count) for i in range(count)]
+
+    def parts(self, rows, columns, work):
+        """A (rows, columns) index a thread for a product of `work` multiplications, cut where it is longer.
 
         A cut along the shorter side would leave BLAS strips too thin. A small product stays with one thread.
         """
-        if rows * columns * depth < WORTHWHILE_PRODUCT:
-            return [(slice(None), slice(None))]
-        cuts = [max(rows, columns) * i // self.size // ALIGN * ALIGN for i in range(self.size)]
+        count = self.size if work >= WORTHWHILE_PRODUCT else 1
+        cuts = [max(rows, columns) * i // count // ALIGN * ALIGN for i in range(count)]
         slices = [slice(a, b) for a, b in pairwise([*cuts, max(rows, columns)])]
         return [(cut, slice(None)) if rows >= columns else (slice(None), cut) for cut in slices]
 
+    def row_parts(self, rows, columns, depth):
+        """The same for rows that go through a weight. A few stay together: BLAS shares them, see session."""
+        return self.parts(rows, columns, work=rows * columns * depth if rows > FEW else 0)
+
     def share(self, job, parts):
-        """job(part) for each part, one part a thread at most."""
+        """[job(part), ...] for each part, one part a thread at most."""
         waiting = [self._pool.submit(job, part) for part in parts[1:]]
         try:
-            job(parts[0])
+            first = job(parts[0])
         finally:
-            for future in waiting:
-                future.result()
+            others = [future.result() for future in waiting]
+        return [first, *others]
 
 
 def blocks(rows, width):

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from minigpt.kernels.cpu.gradient import products
+
 
 def unembedding_forward(x, wte, *, team):
     """logits = x @ wte'.
@@ -10,30 +12,31 @@ def unembedding_forward(x, wte, *, team):
     """
     rows = x.reshape(-1, x.shape[-1])
     logits = np.empty((rows.shape[0], wte.shape[0]), x.dtype)
+    if len(rows) == 1:  # one dot product a token, which read faster than BLAS's product with a vector
+        np.vecdot(wte, rows[0], out=logits[0])
+        return logits.reshape(*x.shape[:-1], -1), (x, wte)
 
     def job(part):
         n, v = part
         np.matmul(rows[n], wte[v].T, out=logits[part])
 
-    team.share(job, team.parts(*logits.shape, depth=wte.shape[1]))
+    team.share(job, team.row_parts(*logits.shape, depth=rows.shape[1]))
     return logits.reshape(*x.shape[:-1], -1), (x, wte)
 
 
 def unembedding_backward(dlogits, cache, *, team):
-    """dx = dlogits @ wte, dwte = dlogits' @ x.
+    """dx = dlogits @ wte; dwte = dlogits' @ x, a Gradient.
 
     dlogits (B, T, V) -> dx (B, T, C), dwte (V, C)
     """
     x, wte = cache
     rows, drows = x.reshape(-1, x.shape[-1]), dlogits.reshape(-1, dlogits.shape[-1])
-    dx, dwte = np.empty_like(rows), np.empty_like(wte)
+    dx = np.empty_like(rows)
 
     def job(part):
-        (n, c), (v, d) = part
+        n, c = part
         np.matmul(drows[n], wte[:, c], out=dx[n, c])
-        np.matmul(drows[:, v].T, rows[:, d], out=dwte[v, d])
 
-    dx_parts = team.parts(*dx.shape, depth=len(wte))
-    dwte_parts = team.parts(*dwte.shape, depth=len(rows))
-    team.share(job, list(zip(dx_parts, dwte_parts, strict=True)))
+    team.share(job, team.row_parts(*dx.shape, depth=len(wte)))
+    (dwte,) = products([(drows, rows)], team)
     return dx.reshape(x.shape), dwte

@@ -10,14 +10,13 @@ Two libraries may be chosen over these: cublasLt (cublaslt.py, epilogues.py, epi
 products do more than multiply, and cuDNN's attention (cudnn_attention.py).
 """
 
-import contextlib
 import importlib
 from functools import partial
 
 from minigpt.errors import ConfigError
-from minigpt.kernels import Table
+from minigpt.kernels import Table, gradient, session
 from minigpt.kernels.cuda import attention as own
-from minigpt.kernels.cuda import block, gradient, operations
+from minigpt.kernels.cuda import block, operations
 from minigpt.kernels.cuda.gemm import FULL, TF32
 from minigpt.kernels.cuda.upload import Upload
 
@@ -39,7 +38,7 @@ def table(functions, dtype, tf32=False, products="cublas", attention="tiles"):
     if products == "cublaslt":
         library("cublaslt", "products cublaslt")
         kernels |= importlib.import_module("minigpt.kernels.cuda.epilogue_block").entries(compute)
-    return Table(**functions | kernels, name="fast", threads=1, session=contextlib.nullcontext)
+    return Table(**functions | kernels, name="fast", threads=1, session=session)
 
 
 def attention_entries(attention, compute):

@@ -5,8 +5,8 @@ backward, a layernorm adds the gradient that went past it, and on the way sums u
 """
 
 from minigpt.kernels.cuda import bias, gelu, layernorm
-from minigpt.kernels.cuda.gradient import together
 from minigpt.kernels.cuda.operations import matmul, sum_of_rows, weight_gradient
+from minigpt.kernels.gradient import together
 
 
 def block_forward(ops, p, x, n_head, *, compute):

@@ -6,8 +6,8 @@ A branch is added to the stream by the product that ends it, so layernorm finds 
 from functools import partial
 
 from minigpt.kernels.cuda import epilogues, layernorm
-from minigpt.kernels.cuda.gradient import together
 from minigpt.kernels.cuda.operations import matmul, weight_gradient
+from minigpt.kernels.gradient import together
 
 
 def block_forward(ops, p, x, n_head, *, compute):

@@ -11,8 +11,8 @@ from minigpt.kernels.cuda import bias, gelu
 from minigpt.kernels.cuda.column_sum import column_sum
 from minigpt.kernels.cuda.cublaslt import product
 from minigpt.kernels.cuda.gemm import gemm
-from minigpt.kernels.cuda.gradient import together
 from minigpt.kernels.cuda.operations import matmul, rows
+from minigpt.kernels.gradient import together
 
 
 def linear(x, weight, offset, compute):

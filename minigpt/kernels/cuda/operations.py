@@ -13,7 +13,7 @@ from minigpt.kernels.cuda import adamw as flat
 from minigpt.kernels.cuda import bias, cast, classifier, embedding, gelu, layernorm
 from minigpt.kernels.cuda.column_sum import column_sum
 from minigpt.kernels.cuda.gemm import gemm, product
-from minigpt.kernels.cuda.gradient import Gradient, together
+from minigpt.kernels.gradient import Gradient, together
 
 PAD = 64  # logits have room for a multiple of so many columns: cuBLAS is fastest on rows that begin aligned
 

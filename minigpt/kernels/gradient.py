@@ -2,12 +2,12 @@
 
 A backward function gives a Gradient instead of an array. collect, which is at work while the layers below
 are still to come, has it written over what the buffer holds, or added to it. So no gradient is in memory
-twice, and accumulation over micro-batches costs nothing: cuBLAS adds as it writes.
+twice, and on a GPU accumulation over micro-batches costs nothing: cuBLAS adds as it writes.
 """
 
 
 class Gradient:
-    """write(out, add) lays a parameter's gradient into a float32 view, over what it holds or added to it."""
+    """write(out, add) lays a gradient into a float32 view, over what that holds or added to it. Once."""
 
     def __init__(self, *writers):
         self.writers = writers
@@ -17,21 +17,22 @@ class Gradient:
         return Gradient(*self.writers, *other.writers)
 
     def write(self, out, add):
-        """Each part: the first as told, the others on top."""
-        for writer in self.writers:
+        """Each part: the first as told, the others on top. What they were made from is let go."""
+        writers, self.writers = self.writers, ()
+        for writer in writers:
             writer(out, add)
             add = True
 
 
 def together(launch, count):
     """Gradients that one launch writes, once it is known where each goes: launch([out, ...], add)."""
-    places = [None] * count
+    places, launches = [None] * count, [launch]
 
     def member(i):
         def writer(out, add):
             places[i] = out
             if all(place is not None for place in places):
-                launch(places, add)
+                launches.pop()(places, add)
 
         return Gradient(writer)
 

@@ -1,0 +1,33 @@
+"""What each thread takes of a block of the model: its rows, and its heads of its sequences."""
+
+from minigpt.kernels.cpu import attention
+from minigpt.kernels.cpu.team import blocks
+
+
+class Crew:
+    """A team's threads on (B, T, C). A thread's rows are whole sequences if B can be divided so."""
+
+    def __init__(self, team, B, T, C, n_head):
+        self.team, self.width = team, C
+        self.size = size = team.worth(B * T * 4 * C)
+        self.rows = team.slices(B * T, size)
+        self.apart = B % size == 0  # no thread needs another's rows
+        if self.apart:
+            self.units = [attention.units_of(own, n_head, T, 1) for own in team.slices(B, size)]
+        else:
+            units = attention.units_of(slice(0, B), n_head, T, size)
+            self.units = [units[share] for share in team.slices(len(units), size)]
+
+    def sweep(self, before, attend, after):
+        """before(rows, thread) for all rows, some at a time; attend(units); after(rows, thread)."""
+
+        def each(job):
+            return lambda thread: [job(some, thread) for some in blocks(self.rows[thread], self.width)]
+
+        def together(thread):
+            for job in jobs:
+                job(thread)
+
+        jobs = each(before), lambda thread: attend(self.units[thread]), each(after)
+        for job in (together,) if self.apart else jobs:
+            self.team.share(job, range(self.size))

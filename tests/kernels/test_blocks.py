@@ -1,0 +1,114 @@
+"""Blocks in sweeps on cores: the model's own in float64, whatever the shape, the threads and the cuts."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import minigpt
+from minigpt.arrays import Flat
+from minigpt.kernels import table
+from minigpt.model import backward, block_backward, block_forward, forward, init_params, param_shapes, within
+from tests.support.tables import cpu_table, reference_table, small_blocks
+
+CONFIG = minigpt.GPTConfig(n_layer=2, n_head=2, n_embd=8, n_ctx=7, n_vocab=11)
+REFERENCE = reference_table()
+
+
+def far_from_init(seed):
+    """Parameters in float64, none of them 0 or 1."""
+    params = init_params(CONFIG, dtype="float64")
+    params.buffer[:] += 0.3 * np.random.default_rng(seed).normal(size=params.buffer.size)
+    return params
+
+
+def distance(arrays, want):
+    """The length of the difference over the length."""
+    squares = [(np.sum((arrays[name] - want[name]) ** 2), np.sum(want[name] ** 2)) for name in want]
+    return (sum(a for a, _ in squares) / sum(b for _, b in squares)) ** 0.5
+
+
+def block_results(functions, ops, params, x, dy):
+    """A block's output and gradients, in arrays."""
+    forward_, backward_ = functions
+    y, tape = forward_(ops, params, x, CONFIG.n_head)
+    y = y.copy()
+    dx, grads = backward_(ops, dy, tape)
+    flat = Flat.zeros({name: p.shape for name, p in params.items()}, x.dtype)
+    flat.buffer[:] = np.nan
+    ops.collect(grads.items(), into=flat, add=False)
+    return dict(flat) | {"x": dx, "y": y}
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    B=st.integers(1, 6),
+    T=st.integers(1, 7),
+    threads=st.integers(1, 4),
+    scale=st.sampled_from([0.1, 1.0, 30.0]),
+)
+def test_a_block_is_the_models_own(seed, B, T, threads, scale):
+    """30: attention's scores are far from 0, where exp needs their maximum, and a row's log-sum-exp, which
+    backward makes the probabilities from, is rounded at their size.
+    """
+    rng, params = np.random.default_rng(seed), within(far_from_init(seed), "h.0.")
+    params["attn.c_attn.weight"] *= scale
+    x, dy = rng.normal(size=(2, B, T, 8))
+    want = block_results((block_forward, block_backward), REFERENCE, params, x, dy)
+    single = {name: p.astype(np.float32) for name, p in params.items()}, *np.float32([x, dy])
+    plain = block_results((block_forward, block_backward), REFERENCE, *single)
+    with small_blocks():
+        ops = cpu_table(threads)
+        found = block_results((ops.block_forward, ops.block_backward), ops, *single)
+    q, k, *_ = block_forward(REFERENCE, params, x, CONFIG.n_head)[1][2]
+    largest = np.abs(q @ k.swapaxes(-1, -2)).max() / math.sqrt(q.shape[-1])
+    rounding = np.finfo(np.float32).eps * max(1, largest)
+    assert distance(found, want) <= 8 * max(distance(plain, want), rounding)
+
+
+@given(B=st.integers(1, 5), threads=st.integers(1, 3))
+def test_backward_leaves_what_it_was_given(B, threads):
+    """The gradient that comes in is still to be read by the block above; weights are weights."""
+    params = {name: p.astype(np.float32) for name, p in within(far_from_init(0), "h.0.").items()}
+    x, dy = np.random.default_rng(B).normal(size=(2, B, 3, 8)).astype(np.float32)
+    before = [a.copy() for a in (x, dy, *params.values())]
+    with small_blocks():
+        ops = cpu_table(threads)
+        y, tape = ops.block_forward(ops, params, x, CONFIG.n_head)
+        kept = y.copy()
+        ops.block_backward(ops, dy, tape)
+    for a, b in zip([x, dy, *params.values(), y], [*before, kept], strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_a_second_part_is_added(threads):
+    """Micro-batches: what is written with add is what is written without, on top."""
+    params = {name: p.astype(np.float32) for name, p in far_from_init(3).items()}
+    tokens, targets = np.random.default_rng(0).integers(0, 11, (2, 3, 7))
+
+    def collected(ops, into, add):
+        logits, tape = forward(CONFIG, ops, params, tokens)
+        _, tail = ops.cross_entropy_forward(logits, targets)
+        dlogits = ops.cross_entropy_backward(1.0, tail)
+        return ops.collect(backward(CONFIG, ops, dlogits, tape), into=into, add=add)
+
+    with small_blocks():
+        ops = cpu_table(threads)
+        once = collected(ops, Flat.zeros(param_shapes(CONFIG)), False).buffer.copy()
+        twice = collected(ops, Flat.zeros(param_shapes(CONFIG)).like(once.copy()), True).buffer
+    np.testing.assert_allclose(twice, 2 * once, rtol=1e-6, atol=1e-6)
+
+
+def test_a_tall_gradient_is_written_in_pieces():
+    """The token table's: rows beyond TALL, a last piece that is shorter, and both ways of writing."""
+    x, dlogits = np.random.default_rng(0).normal(size=(2, 1, 3, 9001)).astype(np.float32)[:, :, :, :9001]
+    x, ops = np.ascontiguousarray(x[..., :4]), table("fast", "float32", 2)
+    want = dlogits[0].T @ x[0]
+    for start, add in ((np.nan, False), (0, True)):
+        _, dwte = ops.unembedding_backward(dlogits, (x, np.ones((9001, 4), np.float32)))
+        out = np.full((9001, 4), start, np.float32)
+        dwte.write(out, add)
+        np.testing.assert_allclose(out, want, rtol=1e-5, atol=1e-6)
