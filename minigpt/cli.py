@@ -13,6 +13,7 @@ from minigpt.commands import Evaluate, Replay, Sample
 from minigpt.download import Download
 from minigpt.errors import MinigptError
 from minigpt.planning.options import Plan
+from minigpt.plotting.options import Plot
 from minigpt.prepare.options import Data
 from minigpt.recipe import Recipe
 from minigpt.screen import printable
@@ -35,6 +36,7 @@ COMMANDS = {
     "evaluate": (Evaluate, later("minigpt.score", "score")),
     "replay": (Replay, later("minigpt.replay", "replay")),
     "plan": (Plan, later("minigpt.plan", "plan")),
+    "plot": (Plot, later("minigpt.plot", "plot")),
     "tokenize": (Tokenize, Tokenize.run),
     "data": (Data, later("minigpt.prepare.run", "prepare")),
     "inspect": (Inspect, Inspect.run),
