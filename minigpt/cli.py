@@ -16,6 +16,7 @@ from minigpt.planning.options import Plan
 from minigpt.plotting.options import Plot
 from minigpt.prepare.options import Data
 from minigpt.recipe import Recipe
+from minigpt.reporting.options import Report
 from minigpt.screen import printable
 from minigpt.stop import INTERRUPTED
 from minigpt.tokenize import Tokenize
@@ -37,6 +38,7 @@ COMMANDS = {
     "replay": (Replay, later("minigpt.replay", "replay")),
     "plan": (Plan, later("minigpt.plan", "plan")),
     "plot": (Plot, later("minigpt.plot", "plot")),
+    "report": (Report, later("minigpt.report", "report")),
     "tokenize": (Tokenize, Tokenize.run),
     "data": (Data, later("minigpt.prepare.run", "prepare")),
     "inspect": (Inspect, Inspect.run),

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 
 from minigpt.errors import ConfigError
+from minigpt.history.frames import frame_of_losses, known, top_of_norms
 from minigpt.history.references import CHANCE, HELLASWAG, LOSSES
 from minigpt.history.smooth import mean_around, usual_width
-from minigpt.plotting.frames import frame_loss, frame_norm, known
 from minigpt.plotting.style import DARK, LIGHT, MADE_BY, style
 
 try:
@@ -25,6 +25,7 @@ SMALL = {
     "lr": "learning rate",
     "tokens_per_second": "tokens a second",
 }
+MARGIN = 0.05  # of the frame's height
 MANY = 30  # points that are drawn small
 
 
@@ -68,7 +69,7 @@ def draw_loss(axes, runs, asked, colours):
         draw_points(axes, history, place, colours.runs[1] if alone else colour, colours.paper, alone)
     scores = LOSSES.get(asked.corpus, {})
     draw_references(axes, scores, colours, "{} {:.3f}")
-    above = frame_loss(axes, runs, min(scores.values(), default=np.inf))
+    above = frame_losses(axes, runs, min(scores.values(), default=np.inf))
     axes.set(title=f"loss, nats a token{': ' + runs[0][0] if alone else ''}", xlabel=asked.axis)
     plain_ticks(axes, 8)
     axes.legend(loc="upper right", handlelength=1.4)
@@ -131,10 +132,29 @@ def draw_small(axes, name, runs, asked, colours):
         draw_references(axes, HELLASWAG | {"chance": CHANCE}, colours, "{}")
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     elif name == "norm":
-        frame_norm(axes, runs)
+        frame_norms(axes, runs)
     else:
         axes.set_ylim(bottom=0)
         axes.yaxis.set_major_formatter(FuncFormatter(short))
+
+
+def frame_losses(axes, runs, lowest):
+    """Leave the runs' beginnings out of the frame; whether they are. lowest: what is to be in it, too."""
+    curves = [known(history, name) for _, history, _ in runs for name in ("loss", "val_loss")]
+    if not (found := frame_of_losses(curves)):
+        return False
+    low, top, above = min(found[0], lowest), *found[1:]
+    margin = MARGIN * (top - low) or 1.0
+    axes.set_ylim(low - margin, top + margin)
+    return above
+
+
+def frame_norms(axes, runs):
+    """Leave spikes out of the frame, and say how high they are."""
+    norms = np.concatenate([known(history, "norm")[1] for _, history, _ in runs])
+    if (top := top_of_norms(norms)) < norms.max():
+        axes.set_title(f"{SMALL['norm']}, up to {norms.max():.3g}")
+    axes.set_ylim(0, top * (1 + MARGIN) or 1.0)
 
 
 def draw_references(axes, scores, colours, form):
