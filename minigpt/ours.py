@@ -19,12 +19,13 @@ def place_for(name, value, endings, mark):
         raise ConfigError(f"{flag}: expected a name that ends in {' or '.join(endings)}: found {value!r}")
     try:
         if not path.parent.is_dir():
-            raise ConfigError(
-                f"{flag}: expected a folder that is there, found no {path.parent}; make it first"
-            )
-        if path.exists() or path.is_symlink():
-            refuse_others(flag, path, mark)
-    except (OSError, ValueError) as reason:
+            raise ConfigError(f"{flag}: expected a folder that is there: found no {path.parent}; make it")
+        path.lstat()
+        refuse_others(flag, path, mark)
+    except FileNotFoundError as reason:
+        if path.is_symlink():
+            raise ConfigError(f"{flag}: {path}: leads to nothing: {reason.strerror}") from None
+    except (OSError, ValueError) as reason:  # a ConfigError is a ValueError, too
         if isinstance(reason, ConfigError):
             raise
         raise ConfigError(f"{flag}: {path}: {getattr(reason, 'strerror', None) or reason}") from None

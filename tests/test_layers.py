@@ -94,7 +94,8 @@ def test_shards_together_are_the_whole(size):
 def test_a_device_gives_the_same_and_is_waited_for_once(monkeypatch):
     trainer, _, report = trained()
     expected, state = lengths(trainer, report.lr), trainer.state
-    flats = {name: getattr(state, name).like(on_device(getattr(state, name).buffer)) for name in ("params", "grads")}
+    flats = {"params": state.params, "grads": state.grads}
+    flats = {name: flat.like(on_device(flat.buffer)) for name, flat in flats.items()}
     moments = {name: on_device(getattr(state, name)) for name in ("first", "second")}
     trainer.state = state._replace(**flats, **moments)
     WAITS.clear()

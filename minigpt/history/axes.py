@@ -26,8 +26,8 @@ def tokens_of(history, given=None):
     train = history.train
     each = np.round(train["ms"] / 1e3 * train["tokens_per_second"])
     if given is not None:
-        each = np.where(np.isnan(each), given, each)
-    if np.isnan(each).any() or not len(each):
+        each = np.where(np.isfinite(each), each, given)
+    if not np.isfinite(each).all() or not len(each):
         raise ConfigError(
             f"tokens_per_step: {history.path} does not say how many tokens a step has: give --tokens-per-step"
         )
@@ -37,8 +37,8 @@ def tokens_of(history, given=None):
 def hours_of(history):
     """Hours that each training step took."""
     ms = history.train["ms"]
-    if np.isnan(ms).all():
+    if not np.isfinite(ms).any():
         raise ConfigError(
             f"x: hours: {history.path} holds no times, as llm.c's main.log; take --x step, or tokens"
         )
-    return np.nan_to_num(ms) / 3.6e6
+    return np.where(np.isfinite(ms), ms, 0.0) / 3.6e6

@@ -1,5 +1,6 @@
 """A run, or somebody's log of one, as columns of numbers."""
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,7 +47,7 @@ class History(NamedTuple):
 def read_run(path):
     """The History in a run's folder, or in a metrics.jsonl or main.log. Raises DataError."""
     path = Path(path)
-    folder = path if path.is_dir() else path.parent
+    folder = path if os.path.isdir(path) else path.parent
     found, remarks = {}, []
     for file in logs_of(path):
         kinds, remark = kinds_of(file)
@@ -60,7 +61,7 @@ def read_run(path):
 
 def logs_of(path):
     """The files to read: of a run's folder metrics.jsonl, and main.log for what is there alone."""
-    if not path.is_dir():
+    if not os.path.isdir(path):
         if not exists(path):
             raise DataError(f"{path}: no such run: expected a run's folder, a main.log or a metrics.jsonl")
         return [path]
@@ -97,7 +98,7 @@ def name_of(path):
     path = path.absolute()
     if path.name in (METRICS, MAIN_LOG):
         return path.parent.name
-    return path.name if path.is_dir() else path.stem
+    return path.name if os.path.isdir(path) else path.stem
 
 
 def names_of(histories):

@@ -11,23 +11,22 @@ DATA = "State of the Union addresses"  # what a run without --data reads
 
 def lead(history):
     """One sentence: which model, trained how far on what, with which result."""
-    about, losses = history.about, known(history, "loss")[1]
-    model, data = about.get("model", {}), about.get("data", {})
-    size = f"{model['parameters']:,} parameters" if type(model.get("parameters")) is int else "unknown size"
-    text = str(
-        data.get("name") or about.get("recipe", {}).get("data") or (DATA if about else "an unknown text")
-    )
-    asked = steps_asked(history)
+    about, losses, asked = history.about, known(history, "loss")[1], steps_asked(history)
     steps = f"{history.last_step:,}" + (f" of {asked:,}" if asked and asked != history.last_step else "")
     fall = f": from a loss of {losses[0]:.2f} to {losses[-1]:.2f} nats a token" if len(losses) else ""
-    return f"A model of {size}, trained for {steps} steps on {text}{fall}."
+    if not about:
+        return f"{steps} steps{fall}."
+    size = about["model"].get("parameters")
+    text = about["data"].get("name") or about["recipe"].get("data") or DATA
+    model = f"A model of {size:,} parameters" if type(size) is int else "A model"
+    return f"{model}, trained for {steps} steps on {text}{fall}."
 
 
 def figures(history):
     """[[what, how much], ...] of the outcome, as far as the logs know."""
     found = []
     for name, column, form in (
-        ("validation", "val_loss", "{:.4f} nats a token"),
+        ("validation loss", "val_loss", "{:.4f}"),
         ("bits a byte", "val_bits_per_byte", "{:.3f}"),
         ("HellaSwag", "hellaswag", "{:.1%}"),
     ):

@@ -2,6 +2,7 @@
 
 import html
 import json
+import os
 import re
 from pathlib import Path
 
@@ -22,7 +23,7 @@ SCRIPTS = ("elements", "theme", "numbers", "scale", "chart", "curves", "samples"
 def page_of(history):
     """(the page's bytes, what it holds in words, what was left out of it)."""
     folder = folder_of(history.path)
-    if folder.is_dir():
+    if os.path.isdir(folder):
         (samples, n_samples, torn), (layers, n_layers, cut) = samples_of(folder), layers_of(folder)
     else:
         (samples, n_samples, torn), (layers, n_layers, cut) = ([], 0, ""), (None, 0, "")

@@ -14,7 +14,7 @@ def settings(history):
     recipe = history.about.get("recipe", {})
     usual = usual_of(recipe)
     return [
-        [flag_of(name)[2:], said(recipe[name]), recipe[name] == usual.get(name)]
+        [flag_of(name)[2:], said(recipe[name]), name in PLACES or recipe[name] in (None, usual.get(name))]
         for name in dict.fromkeys([*usual, *recipe])
         if name in recipe
     ]

@@ -96,10 +96,10 @@ function smallCharts() {
     }), note]);
   };
   const spikes = frame.norm_most > frame.norm * 1.001;
-  const norms = [spikes && `spikes reach ${digits(frame.norm_most, 3)}`,
-    typeof run.clip === "number" && `longer gradients than ${run.clip} are shortened to it`].filter(Boolean);
+  const norms = [spikes && `Spikes reach ${digits(frame.norm_most, 3)}`,
+    typeof run.clip === "number" && `Longer gradients than ${run.clip} are shortened to it`].filter(Boolean);
   of("Gradient norm", train.norm, frame.norm * 1.05, (y) => digits(y, 3),
-    [{ kind: "faint", ys: train.norm_high }], norms.length ? `${norms.join("; ")}.` : null);
+    [{ kind: "faint", ys: train.norm_high }], norms.length ? `${norms.join(". ")}.` : null);
   of("Learning rate", train.lr, largest(train.lr) * 1.05, null);
   of("Tokens a second", train.speed, largest(train.speed) * 1.1, short);
   if (hellaswag.value.length) found.push(["HellaSwag, acc_norm", hellaswagChart(references.hellaswag)]);

@@ -20,7 +20,7 @@ function settingsSection() {
   const changed = settings.filter(([, , usual]) => !usual);
   return section("settings", "Settings",
     p("hint", changed.length ? "What differs from the preset, as asked for by" : "All as the preset has it:"),
-    el("pre", { class: "command", tabindex: "0", "aria-label": "The command" }, command),
+    el("pre", { class: "command" }, command.split(/ (?=--)/).flatMap((words) => [span("flag", words), " "])),
     changed.length > 0 && table(["flag", "value"], changed.map(([flag, value]) => [flag, value])),
     el("details", {}, el("summary", {}, `All ${settings.length} settings`), table(["flag", "value"], settings.map(([flag, value]) => [flag, value]))));
 }
