@@ -50,7 +50,7 @@ function chart(spec) {
 
 function axes(spec, place, first, last, width, bottom) {
   const xs = ticks(first, last, Math.max(4, Math.min(8, Math.floor(width / 95))));
-  const ys = ticks(spec.low, spec.top, bottom > 200 ? 6 : 4);
+  const ys = ticks(spec.low, spec.top, bottom > 200 ? 8 : 4);
   return [
     ...ys.map((y) => svg("g", { class: "tick" },
       svg("line", { x1: MARGIN.left, x2: width - MARGIN.right, y1: place.y(y), y2: place.y(y) }),

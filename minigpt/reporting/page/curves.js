@@ -71,9 +71,9 @@ function readLoss(at) {
   }
   const before = lastUntil(validation.step, base.step[at]);
   if (before >= 0) {
-    const bits = validation.bits[before];
-    said.push(`validation ${digits(validation.value[before], 5)}${bits == null ? "" : `, ${digits(bits, 4)} bits a byte`}`);
-    if (validation.step[before] !== base.step[at]) said.push(`at step ${grouped(validation.step[before])}`);
+    const bits = validation.bits[before], step = validation.step[before];
+    said.push([`validation ${digits(validation.value[before], 5)}`, bits != null && `${digits(bits, 4)} bits a byte`,
+      step !== base.step[at] && `at step ${grouped(step)}`].filter(Boolean).join(", "));
   }
   return said.join(" \u00b7 ");
 }
