@@ -171,7 +171,7 @@ def draw_references(axes, scores, colours, form):
 
 def plain_ticks(axes, most):
     """Few numbers, 20k for 20,000."""
-    axes.xaxis.set_major_locator(MaxNLocator(most))
+    axes.xaxis.set_major_locator(MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(short))
 
 

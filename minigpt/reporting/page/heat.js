@@ -48,10 +48,10 @@ function shade(value, { low, high }, colours, none) {
   return colours[i].map((from, c) => Math.round(from + (colours[i + 1][c] - from) * (share - i)));
 }
 
-// the scale that all but the outermost fiftieth of some numbers fill
+// the scale that most numbers fill: all but the lowest twentieth and the highest fiftieth
 function spanOf(numbers) {
   const sorted = numbers.filter((n) => n > 0).sort((a, b) => a - b);
   const at = (share) => sorted[Math.round(share * (sorted.length - 1))] ?? 1;
-  const low = at(0.02), high = at(0.98);
+  const low = at(0.05), high = at(0.98);
   return { low, high: high > low ? high : low * 1.0001 };
 }
