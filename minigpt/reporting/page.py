@@ -16,8 +16,8 @@ from minigpt.reporting.settings import command, settings, steps_asked
 FOLDER = Path(__file__).parent / "page"
 MADE_BY = "minigpt report"
 STYLES = ("base", "charts", "samples", "layers", "tables")
-SCRIPTS = ("elements", "theme", "numbers", "scale", "chart", "curves", "samples", "heat", "layers", "facts",
-           "main")  # fmt: skip
+SCRIPTS = ("elements", "theme", "numbers", "scale", "marks", "chart", "curves", "small", "samples", "heat",
+           "layers", "largest", "facts", "main")  # fmt: skip
 
 
 def page_of(history):

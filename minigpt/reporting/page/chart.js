@@ -1,7 +1,9 @@
 // A picture of curves that fits its place, with a cursor that the pointer or the arrow keys move.
 
 const MARGIN = { left: 46, right: 12, top: 10, bottom: 26 };
-const observer = new ResizeObserver((entries) => { for (const { target } of entries) target.draw(); });
+const observer = new ResizeObserver((entries) => {
+  for (const { target } of entries) target.draw();
+});
 let charts = 0;
 
 // where charts that share it point to: the number of a training step's place, null for nowhere
@@ -9,8 +11,13 @@ function newCursor() {
   const listeners = new Set();
   return {
     at: null,
-    listen(act) { listeners.add(act); },
-    move(at) { this.at = at; for (const act of listeners) act(); },
+    listen(act) {
+      listeners.add(act);
+    },
+    move(at) {
+      this.at = at;
+      for (const act of listeners) act();
+    },
   };
 }
 
@@ -25,63 +32,47 @@ function chart(spec) {
   if (!spec.quiet) makeMovable(host, picture, said, spec, place);
 
   host.draw = () => {
-    const width = host.clientWidth, height = spec.height(width);
+    const width = host.clientWidth;
+    const height = spec.height(width);
     if (!width) return;
     picture.setAttribute("viewBox", `0 0 ${width} ${height}`);
     picture.setAttribute("height", height);
-    const curves = spec.curves(), all = curves.flatMap((one) => one.xs).filter((x) => x != null);
-    const first = all.reduce((a, b) => Math.min(a, b), Infinity), last = all.reduce((a, b) => Math.max(a, b), -Infinity);
-    const bottom = height - MARGIN.bottom, right = width - MARGIN.right;
+    const curves = spec.curves();
+    const all = curves.flatMap((one) => one.xs).filter((x) => x != null);
+    const first = all.reduce((a, b) => Math.min(a, b), Infinity);
+    const last = all.reduce((a, b) => Math.max(a, b), -Infinity);
+    const bottom = height - MARGIN.bottom;
+    const right = width - MARGIN.right;
     place.x = scale(first, last, MARGIN.left, right);
     place.y = scale(spec.low, spec.top, bottom, MARGIN.top);
-    const frame = svg("clipPath", { id: clip },
-      svg("rect", { x: MARGIN.left - 4, y: MARGIN.top - 4, width: right - MARGIN.left + 8, height: bottom - MARGIN.top + 4 }));
+    const frame = svg(
+      "clipPath",
+      { id: clip },
+      svg("rect", {
+        x: MARGIN.left - 4,
+        y: MARGIN.top - 4,
+        width: right - MARGIN.left + 8,
+        height: bottom - MARGIN.top + 4,
+      }),
+    );
     place.hair = svg("g", { class: "hair" });
-    picture.replaceChildren(frame, ...axes(spec, place, first, last, width, bottom),
-      svg("g", { "clip-path": `url(#${clip})` }, ...levels(spec, place, right), ...curves.flatMap((one) => drawn(one, place))),
-      place.hair);
+    picture.replaceChildren(
+      frame,
+      ...axes(spec, place, first, last, width, bottom),
+      svg(
+        "g",
+        { "clip-path": `url(#${clip})` },
+        ...levels(spec, place, right),
+        ...curves.flatMap((one) => drawn(one, place)),
+      ),
+      place.hair,
+    );
     point(spec, place, said, bottom);
   };
   spec.cursor.listen(() => point(spec, place, said, spec.height(host.clientWidth) - MARGIN.bottom));
   observer.observe(host);
   host.said = said;
   return host;
-}
-
-function axes(spec, place, first, last, width, bottom) {
-  const xs = ticks(first, last, Math.max(4, Math.min(8, Math.floor(width / 95))));
-  const ys = ticks(spec.low, spec.top, bottom > 200 ? 8 : 4);
-  return [
-    ...ys.map((y) => svg("g", { class: "tick" },
-      svg("line", { x1: MARGIN.left, x2: width - MARGIN.right, y1: place.y(y), y2: place.y(y) }),
-      svg("text", { x: MARGIN.left - 7, y: place.y(y) + 4, "text-anchor": "end" }, (spec.form || short)(y)))),
-    ...xs.map((x) => svg("g", { class: "tick" },
-      svg("text", { x: place.x(x), y: bottom + 18, "text-anchor": end(place.x(x), width) }, short(x)))),
-  ];
-}
-
-function end(x, width) {  // numbers near the edges lean inwards
-  return x > width - 24 ? "end" : x < MARGIN.left + 6 ? "start" : "middle";
-}
-
-function levels(spec, place, right) {
-  return (spec.lines || []).flatMap(([name, y], i) => [
-    svg("line", { class: "level", x1: MARGIN.left, x2: right, y1: place.y(y), y2: place.y(y) }),
-    svg("text", { class: "level", x: right - 4 - (spec.lines.length - 1 - i) * 46, y: place.y(y) - 3, "text-anchor": "end" }, name),
-  ]);
-}
-
-function drawn(curve, place) {
-  const xs = curve.xs.map(place.x), at = (ys) => ys.map((y) => (y == null ? null : place.y(y)));
-  if (curve.kind === "band") {
-    const lows = at(curve.lows), highs = at(curve.highs), there = xs.map((_, i) => i).filter((i) => lows[i] != null);
-    const edge = [...there.map((i) => [xs[i], highs[i]]), ...there.reverse().map((i) => [xs[i], lows[i]])];
-    return [svg("path", { class: "band", d: edge.length ? `M${edge.map(([x, y]) => `${x.toFixed(1)} ${y.toFixed(1)}`).join("L")}Z` : "" })];
-  }
-  const line = svg("path", { class: curve.kind, d: path(xs, at(curve.ys)) });
-  if (curve.kind !== "points") return [line];
-  const size = xs.length > 40 ? 2 : 3.5;
-  return [line, ...at(curve.ys).map((y, i) => y != null && svg("circle", { class: "points", cx: xs[i], cy: y, r: size }))].filter(Boolean);
 }
 
 function point(spec, place, said, bottom) {
@@ -98,18 +89,29 @@ function point(spec, place, said, bottom) {
 }
 
 function makeMovable(host, picture, said, spec, place) {
-  fill(host, { tabindex: "0", role: "group", "aria-label": `${spec.label}; arrow keys read its numbers` }, []);
+  fill(
+    host,
+    { tabindex: "0", role: "group", "aria-label": `${spec.label}; arrow keys read its numbers` },
+    [],
+  );
   const to = (event) => {
-    const x = event.clientX - picture.getBoundingClientRect().left, xs = spec.xs();
+    const x = event.clientX - picture.getBoundingClientRect().left;
+    const xs = spec.xs();
     if (xs.length && place.x) spec.cursor.move(nearest(xs.map(place.x), x));
   };
   host.addEventListener("pointermove", to);
   host.addEventListener("pointerdown", to);
-  host.addEventListener("pointerleave", () => { if (document.activeElement !== host) spec.cursor.move(null); });
+  host.addEventListener("pointerleave", () => {
+    if (document.activeElement !== host) spec.cursor.move(null);
+  });
   host.addEventListener("focus", () => said.setAttribute("aria-live", "polite"));
-  host.addEventListener("blur", () => { said.setAttribute("aria-live", "off"); spec.cursor.move(null); });
+  host.addEventListener("blur", () => {
+    said.setAttribute("aria-live", "off");
+    spec.cursor.move(null);
+  });
   host.addEventListener("keydown", (event) => {
-    const last = spec.xs().length - 1, now = spec.cursor.at ?? last;
+    const last = spec.xs().length - 1;
+    const now = spec.cursor.at ?? last;
     const stride = event.shiftKey ? Math.max(1, Math.round(last / 20)) : 1;
     const next = { ArrowLeft: now - stride, ArrowRight: now + stride, Home: 0, End: last }[event.key];
     if (event.key === "Escape") spec.cursor.move(null);

@@ -8,33 +8,47 @@ const base = train.step.length ? train : validation.step.length ? validation : h
 const largest = (values) => values.reduce((a, b) => (b > a ? b : a), 0);
 
 function curvesSection() {
-  const loss = lossChart(), small = smallCharts();
+  const loss = lossChart();
+  const small = smallCharts();
   const axes = Object.entries(run.curves.axes);
   const change = (axis) => {
     view.axis = axis;
     for (const one of [loss, ...small.map((pair) => pair[1])]) one.draw();
   };
-  return section("curves", "The loss",
+  return section(
+    "curves",
+    "The loss",
     div("bar", legend(), axes.length > 1 && choice("", "Horizontal axis", axes, "step", change)),
     el("figure", { class: "main" }, loss, loss.said),
     p("hint", remarksOnLoss()),
-    div("small", small.map(([title, one, note]) => el("figure", {},
-      el("figcaption", {}, el("h3", {}, title), one.said), one, note && p("hint", note)))),
+    div(
+      "small",
+      small.map(([title, one, note]) =>
+        el("figure", {}, el("figcaption", {}, el("h3", {}, title), one.said), one, note && p("hint", note)),
+      ),
+    ),
   );
 }
 
 function legend() {
   const { corpus } = run.curves.references;
-  return el("ul", { class: "legend" },
+  return el(
+    "ul",
+    { class: "legend" },
     train.step.length > 0 && el("li", { class: "key-line" }, "training"),
     validation.value.length > 0 && el("li", { class: "key-points" }, "validation"),
-    corpus && el("li", { class: "key-level" }, `OpenAI's GPT-2 on ${corpus}`));
+    corpus && el("li", { class: "key-level" }, `OpenAI's GPT-2 on ${corpus}`),
+  );
 }
 
 function remarksOnLoss() {
   const { frame, references, said } = run.curves;
-  const parts = ["Nats a token", said, frame.above && "the first steps are above the frame",
-    references.why_none && `GPT-2's published losses are not drawn: ${references.why_none}`];
+  const parts = [
+    "Nats a token",
+    said,
+    frame.above && "the first steps are above the frame",
+    references.why_none && `GPT-2's published losses are not drawn: ${references.why_none}`,
+  ];
   return `${parts.filter(Boolean).join("; ")}.`;
 }
 
@@ -45,15 +59,21 @@ function room(low, top) {
 }
 
 function lossChart() {
-  const { frame, references } = run.curves, lines = Object.entries(references.losses);
+  const { frame, references } = run.curves;
+  const lines = Object.entries(references.losses);
   const lowest = Math.min(frame.low ?? 0, ...lines.map(([, y]) => y));
   const banded = train.low.some((low, i) => low !== train.high[i]);
   return chart({
-    label: "Loss by step", cursor, lines, ...room(lowest, frame.top ?? 1), form: (y) => digits(y, 3),
+    label: "Loss by step",
+    cursor,
+    lines,
+    ...room(lowest, frame.top ?? 1),
+    form: (y) => digits(y, 3),
     height: (width) => (width < 560 ? 260 : 380),
     xs: () => base[view.axis],
     curves: () => [
-      banded ? { kind: "band", xs: train[view.axis], lows: train.low, highs: train.high }
+      banded
+        ? { kind: "band", xs: train[view.axis], lows: train.low, highs: train.high }
         : { kind: "faint", xs: train[view.axis], ys: train.loss },
       { kind: "line", xs: train[view.axis], ys: train.smooth },
       { kind: "points", xs: validation[view.axis], ys: validation.value },
@@ -71,50 +91,24 @@ function readLoss(at) {
   }
   const before = lastUntil(validation.step, base.step[at]);
   if (before >= 0) {
-    const bits = validation.bits[before], step = validation.step[before];
-    said.push([`validation ${digits(validation.value[before], 5)}`, bits != null && `${digits(bits, 4)} bits a byte`,
-      step !== base.step[at] && `at step ${grouped(step)}`].filter(Boolean).join(", "));
+    const bits = validation.bits[before];
+    const step = validation.step[before];
+    said.push(
+      [
+        `validation ${digits(validation.value[before], 5)}`,
+        bits != null && `${digits(bits, 4)} bits a byte`,
+        step !== base.step[at] && `at step ${grouped(step)}`,
+      ]
+        .filter(Boolean)
+        .join(", "),
+    );
   }
   return said.join(" \u00b7 ");
 }
 
-function lastUntil(steps, step) {  // the place of the last of steps that is not later
+function lastUntil(steps, step) {
+  // the place of the last of steps that is not later
   let found = -1;
   while (found + 1 < steps.length && steps[found + 1] <= step) found += 1;
   return found;
-}
-
-function smallCharts() {
-  const found = [], { frame, references } = run.curves;
-  const of = (title, ys, top, form, more = [], note = null) => {
-    if (!ys.some((y) => y != null)) return;
-    found.push([title, chart({
-      label: title, cursor, low: 0, top: top || 1, form,
-      height: () => 170, xs: () => base[view.axis],
-      curves: () => [...more.map((one) => ({ ...one, xs: train[view.axis] })), { kind: "line", xs: train[view.axis], ys }],
-      marks: (at) => [ys[at]], read: (at) => (ys[at] == null ? "not finite" : form ? form(ys[at]) : short(ys[at])),
-    }), note]);
-  };
-  const spikes = frame.norm_most > frame.norm * 1.001;
-  const norms = [spikes && `Spikes reach ${digits(frame.norm_most, 3)}`,
-    typeof run.clip === "number" && `Longer gradients than ${run.clip} are shortened to it`].filter(Boolean);
-  of("Gradient norm", train.norm, frame.norm * 1.05, (y) => digits(y, 3),
-    [{ kind: "faint", ys: train.norm_high }], norms.length ? `${norms.join(". ")}.` : null);
-  of("Learning rate", train.lr, largest(train.lr) * 1.05, null);
-  of("Tokens a second", train.speed, largest(train.speed) * 1.1, short);
-  if (hellaswag.value.length) found.push(["HellaSwag, acc_norm", hellaswagChart(references.hellaswag)]);
-  return found;
-}
-
-function hellaswagChart(scores) {
-  const best = largest(hellaswag.value), lines = Object.entries(scores).filter(([, y]) => y <= Math.max(0.32, best + 0.1));
-  const read = (at) => {
-    const before = lastUntil(hellaswag.step, base.step[at]);
-    return before < 0 ? "\u00a0" : percent(hellaswag.value[before]);
-  };
-  return chart({
-    label: "HellaSwag, acc_norm", cursor, lines, low: 0.22, top: Math.max(best, ...lines.map(([, y]) => y)) + 0.02, form: percent,
-    height: () => 170, xs: () => base[view.axis], marks: () => [], read,
-    curves: () => [{ kind: "points", xs: hellaswag[view.axis], ys: hellaswag.value }],
-  });
 }

@@ -33,14 +33,34 @@ function p(kind, ...children) {
 }
 
 function section(id, title, ...children) {
-  return el("section", { id, "aria-labelledby": `${id}-title` }, el("h2", { id: `${id}-title` }, title), ...children);
+  return el(
+    "section",
+    { id, "aria-labelledby": `${id}-title` },
+    el("h2", { id: `${id}-title` }, title),
+    ...children,
+  );
 }
 
 // one of several, as radio buttons; onchoice(value) is called at each change
 function choice(kind, label, options, chosen, onchoice) {
   const name = `choice-${label.replace(/\W+/g, "-")}`;
-  const one = ([value, words]) => el("label", {}, el("input", {
-    type: "radio", name, value, checked: value === chosen, onchange: () => onchoice(value),
-  }), span("", words));
-  return el("fieldset", { class: `switch ${kind}` }, el("legend", { class: "hidden" }, label), options.map(one));
+  const one = ([value, words]) =>
+    el(
+      "label",
+      {},
+      el("input", {
+        type: "radio",
+        name,
+        value,
+        checked: value === chosen,
+        onchange: () => onchoice(value),
+      }),
+      span("", words),
+    );
+  return el(
+    "fieldset",
+    { class: `switch ${kind}` },
+    el("legend", { class: "hidden" }, label),
+    options.map(one),
+  );
 }

@@ -1,8 +1,14 @@
 // Numbers in words.
 
-function short(number) {  // 1.5B, 20k, 0.0006
+function short(number) {
+  // 1.5B, 20k, 0.0006
   if (number == null) return "none";
-  for (const [size, letter] of [[1e12, "T"], [1e9, "B"], [1e6, "M"], [1e3, "k"]]) {
+  for (const [size, letter] of [
+    [1e12, "T"],
+    [1e9, "B"],
+    [1e6, "M"],
+    [1e3, "k"],
+  ]) {
     if (Math.abs(number) >= size) return `${Number((number / size).toPrecision(4))}${letter}`;
   }
   return digits(number, 4);
