@@ -72,9 +72,10 @@ def reference_of(asked, histories, names):
 
 def do_not_compare(histories):
     """Why the losses of several runs are no race, "" if they may be one as far as is known."""
-    sizes = {history.about.get("model", {}).get("n_vocab") for history in histories} - {None}
-    if len(sizes) > 1:
-        return f"vocabularies of {', '.join(map(str, sorted(sizes)))} tokens: their losses do not compare"
+    sizes = [history.about.get("model", {}).get("n_vocab") for history in histories]
+    known = sorted({size for size in sizes if type(size) is int})
+    if len(known) > 1:
+        return f"vocabularies of {', '.join(map(str, known))} tokens: their losses do not compare"
     return ""
 
 

@@ -80,7 +80,8 @@ def machine(history):
 
 def blas(pools):
     """The libraries that multiply matrices, by name and version."""
-    pools = [pool for pool in pools or [] if type(pool) is dict and pool.get("internal_api") != "openmp"]
+    pools = [pool for pool in pools if type(pool) is dict] if type(pools) is list else []
+    pools = [pool for pool in pools if pool.get("internal_api") != "openmp"]
     return ", ".join(f"{pool.get('internal_api')} {pool.get('version')}" for pool in pools) or None
 
 

@@ -29,9 +29,9 @@ function layersSection() {
       ),
     );
   }
-  const { steps, all } = run.layers,
-    maps = div("maps"),
-    key = div("key");
+  const { steps, all } = run.layers;
+  const maps = div("maps");
+  const key = div("key");
   const said = el("output", { class: "read", "aria-live": "polite" }, "\u00a0");
   const what = p("hint");
   const largest = largestGradients();

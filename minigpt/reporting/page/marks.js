@@ -51,9 +51,9 @@ function drawn(curve, place) {
   const xs = curve.xs.map(place.x);
   const at = (ys) => ys.map((y) => (y == null ? null : place.y(y)));
   if (curve.kind === "band") {
-    const lows = at(curve.lows),
-      highs = at(curve.highs),
-      there = xs.map((_, i) => i).filter((i) => lows[i] != null);
+    const lows = at(curve.lows);
+    const highs = at(curve.highs);
+    const there = xs.map((_, i) => i).filter((i) => lows[i] != null);
     const edge = [...there.map((i) => [xs[i], highs[i]]), ...there.reverse().map((i) => [xs[i], lows[i]])];
     return [
       svg("path", {
