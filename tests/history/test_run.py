@@ -170,3 +170,17 @@ def test_runs_of_one_name_are_told_apart(tmp_path):
     assert names_of([read_run(paths[0])]) == ["run"]
     (tmp_path / "mine.log").write_text("s:1 trl:2.0\n")
     assert read_run(tmp_path / "mine.log").name == "mine"
+
+
+def test_a_score_of_the_step_at_which_an_abandoned_end_begins_goes_with_it(tmp_path):
+    lines = ["s:2 trl:7.0", "s:3 trl:6.0", "s:3 tel:5.9", "s:4 trl:5.0", "s:3 trl:6.5"]
+    (tmp_path / "main.log").write_text("\n".join(lines) + "\n")
+    history = read_run(tmp_path)
+    assert history.train["loss"].tolist() == [7, 6.5]
+    assert history.validation["step"].tolist() == []
+
+
+def test_a_damaged_line_before_a_torn_one_is_not_the_last(tmp_path):
+    (tmp_path / "main.log").write_text("s:1 trl:2.0\nnonsense\ns:3 tr")
+    with pytest.raises(DataError, match=r"main.log: line 2: expected"):
+        read_run(tmp_path)
