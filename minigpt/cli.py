@@ -13,8 +13,10 @@ from minigpt.commands import Evaluate, Replay, Sample
 from minigpt.download import Download
 from minigpt.errors import MinigptError
 from minigpt.planning.options import Plan
+from minigpt.plotting.options import Plot
 from minigpt.prepare.options import Data
 from minigpt.recipe import Recipe
+from minigpt.reporting.options import Report
 from minigpt.screen import printable
 from minigpt.stop import INTERRUPTED
 from minigpt.tokenize import Tokenize
@@ -35,6 +37,8 @@ COMMANDS = {
     "evaluate": (Evaluate, later("minigpt.score", "score")),
     "replay": (Replay, later("minigpt.replay", "replay")),
     "plan": (Plan, later("minigpt.plan", "plan")),
+    "plot": (Plot, later("minigpt.plot", "plot")),
+    "report": (Report, later("minigpt.report", "report")),
     "tokenize": (Tokenize, Tokenize.run),
     "data": (Data, later("minigpt.prepare.run", "prepare")),
     "inspect": (Inspect, Inspect.run),

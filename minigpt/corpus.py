@@ -34,6 +34,11 @@ class Corpus(NamedTuple):
         """How many tokens there are to train on."""
         return sum(map(len, self.train))
 
+    def facts(self):
+        """Its name, how many tokens are trained on, and how many are held out, of how much text."""
+        held_out = {"held_out_tokens": len(self.val_ids), "held_out_bytes": len(self.val_bytes)}
+        return {"name": self.name, "train_tokens": self.n_train} | held_out
+
 
 def read_corpus(recipe, learned=None):
     """The Corpus that a recipe asks for. learned: the tokenizer that an earlier part of the run learned."""

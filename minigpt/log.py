@@ -1,6 +1,7 @@
-"""What a run writes while it goes: one line a step on the terminal, and two files for other programs."""
+"""What a run writes while it goes: one line a step on the terminal, and files for other programs."""
 
 import contextlib
+import datetime
 import errno
 import json
 import math
@@ -16,7 +17,8 @@ LONGEST = 2**20  # bytes of a line, at most
 
 
 class Log:
-    """The terminal, main.log in llm.c's grammar, metrics.jsonl in full precision, samples.txt.
+    """The terminal, main.log in llm.c's grammar, metrics.jsonl in full precision, samples.txt, and for the
+    report layers.jsonl and starts.jsonl.
 
     Files are appended to: after a resume, later lines win. A disk that takes no line is warned of once and
     does not end the run; nor does a terminal that has gone, of which on_gone() is told.
@@ -91,6 +93,16 @@ class Log:
         self._append("samples.txt", f"step {step}: {text!r}")
         for board in self.boards:
             board.text(step, text)
+
+    def start(self, about):
+        """What a process begins to train, or goes on with, and on what machine: a line of starts.jsonl."""
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        self._append("starts.jsonl", json.dumps({"at": now} | about))
+
+    def layers(self, step, lengths):
+        """How long gradient, weights and update of each part are, to six digits; see layers.py."""
+        rounded = {part: [in_json(float(f"{n:.6g}")) for n in three] for part, three in lengths.items()}
+        self._append("layers.jsonl", json.dumps({"step": step, "layers": rounded}))
 
     def close(self):
         """Take the view off the terminal, and leave the boards; nothing is written after it."""

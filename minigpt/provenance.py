@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.metadata
+import os
 import platform
 
 import numpy as np
@@ -36,6 +37,21 @@ def computed(about):
         pools = [pool for pool in versions.get("thread_pools") or [] if pool.get("internal_api") != "openmp"]
         found["BLAS"] = sorted(" ".join(str(pool.get(key)) for key in BLAS[:2] + BLAS[3:4]) for pool in pools)
     return found
+
+
+def machine():
+    """The machine that this process runs on: its processor, cores, bytes of memory, system."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
+    except OSError:
+        names = []
+    try:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        memory = None
+    processor = names[0] if names else platform.processor() or platform.machine()
+    return {"processor": processor, "cores": os.cpu_count(), "memory": memory, "system": platform.platform()}
 
 
 def version(package):

@@ -78,6 +78,8 @@ class Recipe:
     """Steps between samples. 0: none."""
     sample_tokens: int = 32
     """Tokens in a sample."""
+    layers_every: int = 20
+    """Steps between notes of how long gradient, weights and update of each layer are. 0: none."""
     resume: str = "auto"
     """auto (the newest checkpoint in out), never (an older run is moved aside), or a checkpoint's folder."""
     allow_changes: str | None = None
@@ -143,7 +145,7 @@ PRESET_RECIPES = {
 }
 
 # what a resumed run may change: it decides what is shown and where it lies, not what is computed
-FREE = ("out", "checkpoint_every", "sample_every", "sample_tokens", "resume", "threads")
+FREE = ("out", "checkpoint_every", "sample_every", "sample_tokens", "layers_every", "resume", "threads")
 FREE += ("ranks", "zero", "compare_every")
 FREE += ("live", "price", "tensorboard", "wandb")
 FREE += ("eval_every", "eval_tokens", "keep", "keep_every", "allow_changes")
@@ -168,7 +170,7 @@ def resolved(recipe):
     optimizer_config(recipe)
     for name in ("batch_size", "tokens_per_step", "checkpoint_every", "eval_tokens", "keep"):
         whole_between(name, getattr(recipe, name), 1)
-    for name in ("keep_every", "eval_every", "sample_every", "sample_tokens", "seed"):
+    for name in ("keep_every", "eval_every", "sample_every", "sample_tokens", "layers_every", "seed"):
         whole_between(name, getattr(recipe, name), 0)
     whole_between("compare_every", recipe.compare_every, 0)
     whole_between("zero", recipe.zero, 0, 1)

@@ -3,6 +3,8 @@
 import dataclasses
 import time
 
+import numpy as np
+
 from minigpt import checkpoint, guard, kernels, rejected
 from minigpt.choice import Choice, Dice
 from minigpt.comm import Alone
@@ -14,12 +16,13 @@ from minigpt.errors import CheckpointError, CommError, MinigptError, NumericsErr
 from minigpt.evaluate import evaluate
 from minigpt.flops import flops_per_token, peak_of
 from minigpt.kernels.cpu.team import available_cores
-from minigpt.log import clock
+from minigpt.layers import lengths, noted
+from minigpt.log import clock, in_json
 from minigpt.model import init_params
 from minigpt.model_files import Model
 from minigpt.prefetch import Prefetch
 from minigpt.promises import STATE, read_record
-from minigpt.provenance import differences, provenance
+from minigpt.provenance import differences, machine, provenance
 from minigpt.ranks.equal import agreed, check_weights
 from minigpt.recipe import dealt, masters, model_config, optimizer_config, settings
 from minigpt.resume import resumed_state
@@ -106,6 +109,9 @@ class Run:
         if self.world.size > 1:
             how = "each with a share of the moments" if self.world.sharded else "each with all moments"
             self.log.say(f"ranks: {self.world.size}, {how}; the machine's figures are rank 0's, times all")
+        computes = {"computes": self.machine, "peak_flops": in_json(self.peak)}
+        start = {"step": state.step, "model": vars(self.config) | {"parameters": n_params}}
+        self.log.start(start | {"data": corpus.facts(), "machine": machine() | computes} | self.about)
         if state.step:
             self.log.say(f"resumed: {self.source} at step {state.step}")
             if other := differences(read_record(self.source / STATE), self.about):
@@ -144,8 +150,16 @@ class Run:
             self.log.say(f"step {step} {report.verdict}")
         if self.trainer.state.guard.not_finite >= guard.PATIENCE:
             raise agreed(NumericsError(self.given_up(report.verdict)))
+        if report.verdict.accepted and noted(step, recipe.layers_every):
+            self.note_layers(report.lr)
         if due(step, recipe.compare_every):
             check_weights(self.world, step, self.trainer.params)
+
+    def note_layers(self, lr):
+        """Note how the last step has moved each layer."""
+        if self.world.rank == 0 or self.world.sharded:
+            with np.errstate(all="ignore"), self.trainer.ops.session():
+                self.log.layers(self.trainer.state.step, lengths(self.trainer, lr))
 
     def spent(self):
         """Dollars since this process began, for all ranks; None if no price is known."""

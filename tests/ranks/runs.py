@@ -17,7 +17,7 @@ def flags(folder, out, **changes):
         "n_layer": 1, "n_head": 2, "n_embd": 16, "context": 16, "n_vocab": 300, "data": str(text),
         "steps": 12, "batch_size": 2, "tokens_per_step": 384, "warmup": 2, "sample_every": 0,
         "checkpoint_every": 4, "eval_every": 6, "dtype": "float64", "threads": 1, "compare_every": 5,
-        "out": str(folder / out), **changes,
+        "layers_every": 3, "out": str(folder / out), **changes,
     }  # fmt: skip
 
 

@@ -28,8 +28,12 @@ def ranks_run(size, asked, **options):
 
 
 def lines(folder):
-    """metrics.jsonl, later lines over earlier ones, without times."""
+    """metrics.jsonl and layers.jsonl, later lines over earlier ones, without times."""
     found = {}
+    for line in (folder / "layers.jsonl").read_text().splitlines():
+        noted = json.loads(line)
+        for part, lengths in noted["layers"].items():
+            found |= {(noted["step"], part, i): length for i, length in enumerate(lengths)}
     for line in (folder / "metrics.jsonl").read_text().splitlines():
         numbers = json.loads(line)
         for name in ("loss", "norm", "val_loss"):

@@ -38,6 +38,8 @@ GOOD = {
     "evaluate": ["--weights", "{weights}", "--data", "{text}", "--tokens", "9", "--threads", "1"],
     "replay": ["{rejected}"],
     "plan": ["--preset", "small"],
+    "plot": ["{run}", "--out", "{new}.png"],
+    "report": ["{run}", "--out", "{new}.html"],
     "tokenize show": ["to be", "--tokenizer", "{tokenizer}"],
     "tokenize encode": ["to be", "--tokenizer", "{tokenizer}"],
     "tokenize decode": ["1", "2", "--tokenizer", "{tokenizer}"],
@@ -70,6 +72,8 @@ KINDS = {
     "replay": {"folder": FOLDER, "dtype": CHOICE},
     "plan": {"preset": CHOICE, "gpu": CHOICE, "convention": CHOICE, "dtype": CHOICE, "attention": CHOICE,
              "ops": CHOICE},
+    "plot": {"runs": EITHER, "out": NEW_FILE, "x": CHOICE, "reference": CHOICE},
+    "report": {"run": EITHER, "out": NEW_FILE},
     "tokenize show": {"text": WORDS, "tokenizer": EITHER},
     "tokenize encode": {"text": WORDS, "tokenizer": EITHER},
     "tokenize decode": {"ids": WORDS, "tokenizer": EITHER},
@@ -117,7 +121,9 @@ class Place:
         self.text.write_text(TEXT)
         tokenizer = Tokenizer.train([TEXT], 260)
         tokenizer.save(self.tokenizer)
-        (root / "run").mkdir()
+        self.run = root / "run"
+        self.run.mkdir()
+        (self.run / "metrics.jsonl").write_text('{"step": 1, "loss": 5.5, "norm": 1.0, "lr": 0.1}\n')
         config = minigpt.GPTConfig(n_layer=1, n_head=2, n_embd=8, n_ctx=8, n_vocab=260)
         params = minigpt.init_params(config)
         self.weights = checkpoint.save(root / "run", config, new_state(params), {}, tokenizer)
@@ -136,7 +142,8 @@ class Place:
 
     def clear(self):
         """Remove what a call has written."""
-        shutil.rmtree(self.new) if self.new.is_dir() else self.new.unlink(missing_ok=True)
+        for path in self.root.glob(f"{self.new.name}*"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def files(self):
         """All that is there, with sizes and times."""

@@ -1,0 +1,10 @@
+// Everything in its place.
+
+document.getElementById("head").append(...head());
+document
+  .getElementById("main")
+  .append(
+    ...[curvesSection(), samplesSection(), layersSection(), settingsSection(), machineSection()].filter(
+      Boolean,
+    ),
+  );
