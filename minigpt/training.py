@@ -12,6 +12,7 @@ from minigpt.data import batch
 from minigpt.decode import Decoder
 from minigpt.errors import CheckpointError, CommError, MinigptError, NumericsError
 from minigpt.evaluate import evaluate
+from minigpt.first_weights import first_weights
 from minigpt.flops import flops_per_token, peak_of
 from minigpt.kernels.cpu.team import available_cores
 from minigpt.log import clock
@@ -76,8 +77,11 @@ class Run:
 
     def first_state(self):
         """Where the run begins, or goes on."""
+        dtype = masters(self.recipe)
+        if not self.source and self.recipe.init_from:
+            return new_state(first_weights(self.recipe.init_from, self.config, dtype))
         if not self.source:
-            return new_state(init_params(self.config, self.recipe.seed, masters(self.recipe)))
+            return new_state(init_params(self.config, self.recipe.seed, dtype))
         return resumed_state(self.source, self.config, self.recipe, self.settings, self.log.say)
 
     def introduce(self):
@@ -106,6 +110,8 @@ class Run:
         if self.world.size > 1:
             how = "each with a share of the moments" if self.world.sharded else "each with all moments"
             self.log.say(f"ranks: {self.world.size}, {how}; the machine's figures are rank 0's, times all")
+        if recipe.init_from and not state.step:
+            self.log.say(f"weights: those of {recipe.init_from}")
         if state.step:
             self.log.say(f"resumed: {self.source} at step {state.step}")
             if other := differences(read_record(self.source / STATE), self.about):
