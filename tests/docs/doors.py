@@ -1,15 +1,15 @@
-"""Commands that cannot be run here: as far as they go, which is through the parser and the checks of every flag."""
+"""Commands that cannot be run here go as far as they can: through their parser and the checks of flags."""
 
 import re
 import shlex
 import subprocess
+import sys
 import tomllib
 
 import tyro
 from packaging.requirements import Requirement
 
 import bench.gpu.__main__
-import bench.scaling.__main__
 import minigpt.cli
 import reference.__main__
 from minigpt.recipe import Recipe, resolved
@@ -18,7 +18,7 @@ from tests.docs.blocks import ROOT
 
 # what a command may need that is not here; of a GPU alone, the command is run up to its absence
 PARSED_ONLY = ("GPUs", "Slurm", "several machines", "the network", "minutes", "a terminal")
-NO_GPU = "device cupy: no GPU can be used"
+NO_GPU = "minigpt: device cupy: "  # without one, or without CuPy
 
 
 def parse(command):
@@ -42,10 +42,30 @@ def check_minigpt(words):
         resolved(flags)
 
 
+def check_reference(words):
+    """The parser of `python -m reference`."""
+    tyro.cli(reference.__main__.commands(), args=words, config=reference.__main__.STYLE)
+
+
+def check_pytest(words):
+    """pytest's own parser; it collects one file, and runs nothing."""
+    one = "tests/docs/test_links.py"
+    command = [sys.executable, "-m", "pytest", *words, "--collect-only", "-q", one]
+    if (found := subprocess.run(command, cwd=ROOT, capture_output=True, text=True)).returncode:
+        raise ValueError(found.stdout + found.stderr)
+
+
+def check_venv(words):
+    """A virtual environment is a path."""
+    if len(words) != 1:
+        raise ValueError(f"expected one folder for the virtual environment, found {words}")
+
+
 PARSERS = {
-    "reference": lambda words: tyro.cli(reference.__main__.commands(), args=words, config=reference.__main__.STYLE),
+    "reference": check_reference,
     "bench.gpu": bench.gpu.__main__.parsed,
-    "bench.scaling": lambda words: tyro.cli(bench.scaling.__main__.Options, args=words),
+    "pytest": check_pytest,
+    "venv": check_venv,
 }
 
 

@@ -20,7 +20,7 @@ from tests.support.bundles import openai_names, write_bundle
 
 GPT2 = minigpt.GPTConfig(n_layer=2, n_head=2, n_embd=16, n_ctx=1024, n_vocab=50257)  # of its vocabulary
 MADE = {  # what documents make themselves, so that it is not there before
-    "README.md": ["runs/small", "shards"],
+    "README.md": ["shards"],
     "docs/from-noise-to-text.md": ["runs/small"],
     "docs/124M.md": ["shards"],
 }
@@ -100,5 +100,10 @@ def run(root, command):
         "COLUMNS": "100",
     }
     return subprocess.run(
-        ["bash", "-c", command], cwd=root, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL
+        ["bash", "-c", command],
+        cwd=root,
+        env=environment,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
     )

@@ -8,7 +8,7 @@ TRAIN = r"\bminigpt train\b"
 SMALLER = [  # (commands, what is added to them)
     (TRAIN, SIZES),
     (TRAIN + r"(?!.* --data )", "--data sotu.txt"),  # one address instead of 233
-    (TRAIN + r"(?=.* --out )(?!.* --steps )", "--steps 20 --warmup 2"),  # runs other than the default one
+    (TRAIN + r"(?=.* --out )(?!.* --steps \d{2,3}\b)", "--steps 20 --warmup 2"),  # but the default run
     (TRAIN + r"(?=.* --preset gpt2)", "--steps 4 --warmup 1"),
     (r"\bminigpt data\b(?=.*\.parquet)", "--shard-tokens 1000 --workers 1"),
 ]

@@ -6,11 +6,11 @@ import re
 
 from minigpt.errors import MinigptError
 from tests.docs import doors, rules
-from tests.docs.blocks import steps_of
+from tests.docs.blocks import ROOT, steps_of
 from tests.docs.place import run
 from tests.support.printed import assert_alike
 
-INSTALL = r"(\S*/)?pip3? install "
+INSTALL = r"(\S*/)?pip3? install |python3 -m venv "
 MAKE = r"(\w+=\S+ )*make "
 
 
@@ -20,8 +20,8 @@ def carry_out(document, place):
         if step.kind == "file":
             (place / step.name).write_text(step.text)
         elif step.kind == "python":
-            program = step.text if document.parent.name == "docs" else rules.smaller_python(step.text)
-            (place / "block.py").write_text(program)
+            given = document == ROOT / "README.md"
+            (place / "block.py").write_text(rules.smaller_python(step.text) if given else step.text)
             carried = run(place, "python block.py")
             assert carried.returncode == 0, f"{step.where}\n{carried.stderr}"
         else:
