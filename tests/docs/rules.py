@@ -22,7 +22,7 @@ targets, prompt_ids, texts = tokens + 1, [464, 3290], ["to be or not to be"] * 9
 """
 
 # how closely what is printed must be what is said; else in its words, with numbers and models' texts left out
-EXACT = r"minigpt (plan|tokenize show|tokenize encode)|python (-m bench\.scaling|lost\.py)"
+EXACT = r"minigpt (plan|tokenize show|tokenize encode)|ls |python lost\.py"
 ROUNDED = r"python -m reference (dump|diff)"
 
 
