@@ -15,6 +15,7 @@ FLAWS = {
     "a flag before a GPU is asked for": "```sh\nminigpt train --devise cupy --out runs/x  # needs a GPU\n```",
     "no GPU that is asked for": "```sh\nminigpt plan --preset small  # needs a GPU\n```",
     "an unknown need": "```sh\nminigpt plan --preset small  # needs patience\n```",
+    "a size that cannot be": "```sh\nminigpt train --n-embd 100 --n-head 3 --out runs/x\n```",
     "a target of make": "```sh\nmake trian\n```",
     "an extra of pip": "```sh\npip install 'minigpt[cuppy]'\n```",
     "a flag of the oracle": "```sh\npython -m reference dump --randon n_layer=1 --out ref\n```",
