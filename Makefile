@@ -64,7 +64,7 @@ cudnn-plans: $(VENV)/.gpu  # cuDNN plans our graphs for an H100 that it is told 
 gpu-budgets: $(VENV)/.test  # what rounding may do to the gradients of 124M: bench/gpu/budgets-124M.json anew
 	$(RUN)/python -m bench.gpu.question
 
-gpu-wheels:  # into .whl, 9 MB: what a machine with CuPy, torch and pytest, but no network, may lack. See README
+gpu-wheels:  # into .whl, 9 MB: what a machine with CuPy, torch and pytest, but no network, may lack. See docs/gpus.md
 	$(PYTHON) -m pip download --quiet --no-deps --only-binary=:all: -d .whl $(WHEELS_FOR) \
 	  docstring-parser google-crc32c typeguard tyro 'nvmath-python==1.0.*' nvidia-cudnn-frontend==1.26.0
 

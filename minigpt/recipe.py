@@ -41,6 +41,9 @@ class Recipe:
     else gpt2; for text, train in the preset small, gpt2 in the others."""
     order: str = "shuffled"
     """shuffled (anew in every epoch) or sequential (as the data stands)."""
+    init_from: str | None = None
+    """Weights to start from (fine-tuning), in any format that minigpt reads. Sizes and tokenizer must be
+    theirs; the context may be shorter. None: random ones."""
     out: str | None = None
     """The run's folder. None: runs/PRESET."""
     steps: int | None = None
@@ -160,12 +163,17 @@ def resolved(recipe):
     check_words(recipe)
     if recipe.preset not in PRESET_RECIPES:
         raise ConfigError(f"preset must be one of {', '.join(PRESET_RECIPES)}: found {recipe.preset!r}")
-    refuse_empty(recipe, ("data", "val_data", "tokenizer", "out", "resume"))
+    refuse_empty(recipe, ("data", "val_data", "tokenizer", "init_from", "out", "resume"))
     preset = PRESET_RECIPES[recipe.preset] | {"out": f"runs/{recipe.preset}"}
     gaps = {name: value for name, value in preset.items() if getattr(recipe, name) is None}
     filled = dataclasses.replace(recipe, **gaps)
     whole_between("context", filled.context, 1, LIMITS["n_ctx"])
     model_config(filled)
+    if recipe.init_from and filled.tokenizer == "train":
+        raise ConfigError(
+            "init-from: weights know the ids of their own tokenizer: expected it as --tokenizer, found "
+            "train, which learns another from the text"
+        )
     recipe = dataclasses.replace(recipe, **{name: gaps[name] for name in gaps if name not in LATER})
     optimizer_config(recipe)
     for name in ("batch_size", "tokens_per_step", "checkpoint_every", "eval_tokens", "keep"):

@@ -14,6 +14,7 @@ from minigpt.data import batch
 from minigpt.decode import Decoder
 from minigpt.errors import CheckpointError, CommError, MinigptError, NumericsError
 from minigpt.evaluate import evaluate
+from minigpt.first_weights import first_weights
 from minigpt.flops import flops_per_token, peak_of
 from minigpt.kernels.cpu.team import available_cores
 from minigpt.layers import lengths, noted
@@ -79,8 +80,11 @@ class Run:
 
     def first_state(self):
         """Where the run begins, or goes on."""
+        dtype = masters(self.recipe)
+        if not self.source and self.recipe.init_from:
+            return new_state(first_weights(self.recipe.init_from, self.config, dtype))
         if not self.source:
-            return new_state(init_params(self.config, self.recipe.seed, masters(self.recipe)))
+            return new_state(init_params(self.config, self.recipe.seed, dtype))
         return resumed_state(self.source, self.config, self.recipe, self.settings, self.log.say)
 
     def introduce(self):
@@ -112,6 +116,8 @@ class Run:
         computes = {"computes": self.machine, "peak_flops": in_json(self.peak)}
         start = {"step": state.step, "model": vars(self.config) | {"parameters": n_params}}
         self.log.start(start | {"data": corpus.facts(), "machine": machine() | computes} | self.about)
+        if recipe.init_from and not state.step:
+            self.log.say(f"weights: those of {recipe.init_from}")
         if state.step:
             self.log.say(f"resumed: {self.source} at step {state.step}")
             if other := differences(read_record(self.source / STATE), self.about):

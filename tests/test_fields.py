@@ -26,7 +26,8 @@ BAD = {
     str: ["nonsense", "", 3, 1.5, b"x", [], (), NOTHING, math.nan, True],
     tuple: [0.9, "ab", (0.9,), (0.9, 0.95, 0.99), (0.9, math.nan), (-0.1, 0.9), (0.9, 1.0), ("a", "b"), {}],
 }
-FREE = ("out", "data", "val_data", "tokenizer", "resume", "allow_changes", "wandb")  # looked for later
+# looked for later
+FREE = ("out", "data", "val_data", "tokenizer", "init_from", "resume", "allow_changes", "wandb")
 
 
 def kinds_of(field):

@@ -1,38 +1,20 @@
-"""The documents say what is there: page 1, the tour's files, the commands, the flags."""
+"""The README says what is there: page 1, the make targets, the commands, the flags, the public names."""
 
 import dataclasses
 import inspect
 import re
 from pathlib import Path
 
-import pytest
-
 import minigpt
 from minigpt import cli
 from minigpt.train import train_step
 
 ROOT = Path(__file__).parents[1]
-README, READING = (ROOT / "README.md").read_text(), (ROOT / "READING.md").read_text()
+README = (ROOT / "README.md").read_text()
 
 
 def test_readme_shows_page_1_as_it_is():
     assert inspect.getsource(train_step).rstrip() in README
-
-
-@pytest.mark.parametrize("document", ["README.md", "READING.md", "CONTRIBUTING.md"])
-def test_links_lead_to_files(document):
-    links = re.findall(r"\]\(([^)#:]+)\)", (ROOT / document).read_text())
-    assert [link for link in links if not (ROOT / link).exists()] == []
-
-
-def test_the_tour_visits_the_pages_in_order_and_every_operation():
-    pages = re.findall(r"^\| (\d) \| \[(\S+)\]", READING, re.MULTILINE)
-    assert [page for page, _ in pages] == list("123456")
-    for page, path in pages:
-        if page != "4":
-            assert (ROOT / path).read_text().startswith(f'"""PAGE {page}. '), path
-    for path in (ROOT / "minigpt" / "ops").glob("[a-z]*.py"):
-        assert f"minigpt/ops/{path.name}" in READING
 
 
 def test_make_targets_in_the_readme_exist():

@@ -56,7 +56,8 @@ CHOICE, WORDS = "choice", "words"
 KINDS = {
     "train": {
         "preset": CHOICE, "data": EITHER, "val_data": EITHER, "data_format": CHOICE, "tokenizer": EITHER,
-        "order": CHOICE, "out": NEW_FOLDER, "schedule": CHOICE, "resume": FOLDER, "device": CHOICE,
+        "init_from": EITHER, "order": CHOICE, "out": NEW_FOLDER, "schedule": CHOICE, "resume": FOLDER,
+        "device": CHOICE,
         "dtype": CHOICE, "ops": CHOICE, "allow_changes": WORDS, "products": CHOICE, "attention": CHOICE,
         "live": CHOICE, "wandb": WORDS,
     },
