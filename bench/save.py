@@ -17,7 +17,8 @@ import tyro
 import minigpt
 from bench.record import save_record
 from minigpt import checkpoint
-from minigpt.recipe import Recipe, model_config, optimizer_config, resolved
+from minigpt.options import Recipe
+from minigpt.recipe import model_config, optimizer_config, resolved
 from minigpt.saver import Saver
 
 # name -> (recipe, rows of a step, context, steps with and without)

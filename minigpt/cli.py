@@ -9,20 +9,18 @@ from typing import Annotated
 
 import tyro
 
-from minigpt.commands import Evaluate, Replay, Sample
+from minigpt.commands import Convert, Evaluate, Inspect, Replay, Sample
 from minigpt.download import Download
 from minigpt.errors import MinigptError
+from minigpt.options import Recipe
 from minigpt.planning.options import Plan
 from minigpt.plotting.options import Plot
 from minigpt.prepare.options import Data
-from minigpt.recipe import Recipe
 from minigpt.reporting.options import Report
 from minigpt.screen import printable
 from minigpt.stop import INTERRUPTED
 from minigpt.tokenize import Tokenize
 from minigpt.usage import parsed
-from minigpt.weights.convert import Convert
-from minigpt.weights.inspect import Inspect
 
 
 def later(module, name):
@@ -41,8 +39,8 @@ COMMANDS = {
     "report": (Report, later("minigpt.report", "report")),
     "tokenize": (Tokenize, Tokenize.run),
     "data": (Data, later("minigpt.prepare.run", "prepare")),
-    "inspect": (Inspect, Inspect.run),
-    "convert": (Convert, Convert.run),
+    "inspect": (Inspect, later("minigpt.weights.inspect", "inspect")),
+    "convert": (Convert, later("minigpt.weights.convert", "convert")),
     "download": (Download, Download.run),
 }
 Command = functools.reduce(

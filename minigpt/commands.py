@@ -1,6 +1,7 @@
-"""The flags of `minigpt sample`, `minigpt evaluate` and `minigpt replay`."""
+"""The flags of `minigpt sample`, `evaluate`, `replay`, `convert` and `inspect`."""
 
 import dataclasses
+from typing import Literal
 
 from tyro.conf import Positional
 
@@ -135,3 +136,29 @@ class Replay:
     """Whose range to hold numbers to: float16, bfloat16, float32, float64. None: that of the run."""
     json: bool = False
     """Print one JSON object."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Convert:
+    """Read weights in any format and write them in another."""
+
+    source: Positional[str]
+    """An OpenAI folder, a safetensors file or folder, a .bin of llm.c, an .npz, a checkpoint."""
+    target: Positional[str]
+    """Where to write: a folder for safetensors, a file for the others."""
+    format: Literal["safetensors", "llmc", "llmc-bf16", "npz"]
+    """safetensors (Hugging Face's folder), llmc (float32) or llmc-bf16 (a .bin of llm.c), npz (NumPy)."""
+    dtype: Literal["float32", "float64", "float16", "bfloat16"] | None = None
+    """For safetensors and npz (not bfloat16). None: as the source has it, halves as float32."""
+    n_head: int | None = None
+    """Heads, for a source of tensors alone, of another width than GPT-2's own."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Inspect:
+    """Say what a file is (weights, tokens, a tokenizer), list its tensors, and judge whether it is sound."""
+
+    file: Positional[str]
+    """A file, or a folder that belongs together."""
+    n_head: int | None = None
+    """Heads, for tensors that do not say how many."""

@@ -18,7 +18,8 @@ from minigpt import boards
 from minigpt.boards import Guarded, TensorBoard, boards_of
 from minigpt.errors import ConfigError
 from minigpt.log import Log
-from minigpt.recipe import Recipe, resolved
+from minigpt.options import Recipe
+from minigpt.recipe import resolved
 from tests.support import tiny_runs
 
 REPORT = SimpleNamespace(loss=2.0, norm=1.0, lr=1e-3)

@@ -14,7 +14,8 @@ from minigpt import texts
 from minigpt.compressors import bits_per_byte
 from minigpt.corpus import first_ids, read_corpus, read_documents, tokenize
 from minigpt.errors import ConfigError, DataError
-from minigpt.recipe import Recipe, settings
+from minigpt.options import Recipe
+from minigpt.recipe import settings
 from minigpt.shards import HEADER_INTS, MAGIC, VERSION, TokenShards
 from minigpt.sources import files_of
 from minigpt.tokenizer import Tokenizer

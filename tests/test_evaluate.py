@@ -17,7 +17,8 @@ from minigpt.log import Log
 from minigpt.model import forward
 from minigpt.model_files import Model
 from minigpt.ops.cross_entropy import IGNORED
-from minigpt.recipe import Recipe, resolved
+from minigpt.options import Recipe
+from minigpt.recipe import resolved
 from reference.budgets import budgets
 from reference.llmc import Inputs, Sizes
 from reference.llmc import run as exact_pass

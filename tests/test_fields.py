@@ -14,7 +14,8 @@ import pytest
 import minigpt
 from minigpt import GPTConfig, MinigptError, Trainer, generate, init_params, room
 from minigpt.config import OptimizerConfig
-from minigpt.recipe import Recipe, resolved
+from minigpt.options import Recipe
+from minigpt.recipe import resolved
 from tests.support.models import TINY
 
 NOTHING = object()

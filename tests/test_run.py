@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from minigpt import run, training
+from minigpt.options import Recipe
 from minigpt.prefetch import Prefetch
-from minigpt.recipe import Recipe
 from minigpt.tokenizer import Tokenizer
 
 TEXT = "\n".join(f"The {a} {b} of the {c}." for a in ("old", "new", "last") for b in ("song", "law", "road")

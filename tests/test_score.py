@@ -16,8 +16,8 @@ import minigpt
 from minigpt import cli, score
 from minigpt.commands import Evaluate
 from minigpt.evaluate import nats_of_rows
+from minigpt.options import Recipe
 from minigpt.questions import read_questions
-from minigpt.recipe import Recipe
 from minigpt.shards import HEADER_INTS, MAGIC
 
 TEXT = "The nation is the people, and the people are the nation. " * 30

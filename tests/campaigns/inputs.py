@@ -13,7 +13,8 @@ from pathlib import Path
 
 from minigpt import ConfigError, GPTConfig, MinigptError, cli
 from minigpt.config import OptimizerConfig
-from minigpt.recipe import Recipe, resolved
+from minigpt.options import Recipe
+from minigpt.recipe import resolved
 from tests.campaigns import Row
 from tests.support.commands import CHOICE, KINDS, Place, fields, leaves
 from tests.test_fields import cases

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from minigpt.comm import World
-from minigpt.recipe import Recipe
+from minigpt.options import Recipe
 from minigpt.run import run
 from minigpt.shelf import checkpoints
 from tests.ranks.mpiexec import MPIEXEC, processes_of, rank_of, started

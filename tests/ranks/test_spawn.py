@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 
 from minigpt.cli import STYLE, Command
+from minigpt.options import Recipe
 from minigpt.ranks.spawn import flags
-from minigpt.recipe import Recipe
 from minigpt.usage import parsed
 
 ODD = {"bool": [True], "str": ["-x", "a b", "=", "é"], "int": [0, 7, -1], "float": [0.0, 0.1, -2.5, 1e-300]}

@@ -15,8 +15,8 @@ import numpy as np
 
 import minigpt
 from minigpt import checkpoint, run, training
+from minigpt.options import Recipe
 from minigpt.promises import checked_record
-from minigpt.recipe import Recipe
 from minigpt.shelf import path_of
 from minigpt.train import new_state
 

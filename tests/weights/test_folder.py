@@ -11,7 +11,7 @@ from safetensors.numpy import load_file, save_file
 import minigpt
 from minigpt import checkpoint
 from minigpt.cli import main
-from minigpt.recipe import Recipe
+from minigpt.options import Recipe
 from minigpt.resume import source_of
 from minigpt.train import new_state
 

@@ -14,8 +14,9 @@ import pytest
 
 import minigpt
 from minigpt import checkpoint
+from minigpt.commands import Inspect
 from minigpt.train import new_state
-from minigpt.weights.inspect import Inspect
+from minigpt.weights import inspect as inspection
 from minigpt.weights.llmc import n_params, padded
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -26,7 +27,7 @@ V = 50257
 @pytest.fixture
 def inspect(capsys):
     def run(path, n_head=None):
-        code = Inspect(str(path), n_head).run()
+        code = inspection.inspect(Inspect(str(path), n_head))
         return code, capsys.readouterr().out
 
     return run

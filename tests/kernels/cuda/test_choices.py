@@ -8,7 +8,8 @@ import pytest
 import minigpt
 from minigpt import kernels
 from minigpt.errors import ConfigError
-from minigpt.recipe import Recipe, resolved
+from minigpt.options import Recipe
+from minigpt.recipe import resolved
 from tests.kernels.cuda.test_step import OF_64, OTHERS, PLAIN_BLOCKS, Given, launches, within_budget
 from tests.support.cuda import fake_cublaslt, fake_cudnn
 from tests.support.device_array import LAUNCHES
