@@ -5,54 +5,14 @@ cannot work. B batch, T time, C channels, H heads, V vocabulary, L layers, P par
 """
 
 import math
-import resource
-from pathlib import Path
 
 from minigpt.errors import ConfigError
+from minigpt.free_memory import available_bytes
 from minigpt.model import param_shapes
 
 KEPT = 10  # numbers a channel that the kernels' forward keeps of a block: n, qkv (3), mixed, n, wide (4)
 KEPT_BY_REFERENCE = 20  # x, n, qkv (3), mixed, x, n, wide (4), its tanh (4), active (4)
 PASSING = 10  # and that are there at once when nothing is kept: x, x + branch, wide (4), active (4)
-MEMORY = Path("/proc/meminfo")
-GROUP = Path("/sys/fs/cgroup")
-
-
-def available_bytes():
-    """What this process can still have, of the machine, its control group, its own limit; inf if unknown."""
-    return min(of_machine(), of_group(), of_limit())
-
-
-def of_machine():
-    """Free or quickly freed, swap included."""
-    try:
-        words = [line.split() for line in MEMORY.read_text().splitlines()]
-        kilobytes = {name.rstrip(":"): int(number) for name, number, *_ in words}
-        return 1024 * (kilobytes["MemAvailable"] + kilobytes.get("SwapFree", 0))
-    except (OSError, ValueError, KeyError):
-        return math.inf
-
-
-def of_group():
-    """Of a container, as Linux's control groups (version 2) say; files in its cache can be dropped."""
-    try:
-        limit, used = (int((GROUP / f"memory.{name}").read_text()) for name in ("max", "current"))
-        words = dict(line.split() for line in (GROUP / "memory.stat").read_text().splitlines())
-        return max(0, limit - used + int(words.get("inactive_file", 0)))
-    except (OSError, ValueError):  # no such file, or no limit: max
-        return math.inf
-
-
-def of_limit():
-    """Of `ulimit -v`: address space, of which a part is used."""
-    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    if limit == resource.RLIM_INFINITY:
-        return math.inf
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-    except (OSError, ValueError):
-        pages = 0
-    return max(0, limit - pages * resource.getpagesize())
 
 
 def params_bytes(config, size):

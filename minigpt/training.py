@@ -9,6 +9,7 @@ from minigpt import checkpoint, guard, kernels, rejected
 from minigpt.choice import Choice, Dice
 from minigpt.comm import Alone
 from minigpt.compressors import bits_per_byte
+from minigpt.cores import available_cores
 from minigpt.corpus import read_corpus
 from minigpt.data import batch
 from minigpt.decode import Decoder
@@ -16,7 +17,6 @@ from minigpt.errors import CheckpointError, CommError, MinigptError, NumericsErr
 from minigpt.evaluate import evaluate
 from minigpt.first_weights import first_weights
 from minigpt.flops import flops_per_token, peak_of
-from minigpt.kernels.cpu.team import available_cores
 from minigpt.layers import lengths, noted
 from minigpt.log import clock, in_json
 from minigpt.model import init_params

@@ -1,6 +1,5 @@
 """What is refused for want of memory could not have worked: the count is the least that a step takes."""
 
-import math
 import tracemalloc
 
 import numpy as np
@@ -53,27 +52,3 @@ def test_a_batch_that_cannot_be_evaluated_is_refused_before(monkeypatch):
     evaluate.check_batch(model, 3, 16)
     with pytest.raises(ConfigError, match=r"a batch of 4 x 16 tokens needs .* use a smaller batch-size"):
         evaluate.check_batch(model, 4, 16)
-
-
-# what there is
-
-
-def test_the_least_of_machine_group_and_limit_counts(tmp_path, monkeypatch):
-    monkeypatch.setattr(room, "MEMORY", tmp_path / "meminfo")
-    monkeypatch.setattr(room, "GROUP", tmp_path)
-    monkeypatch.setattr(room.resource, "getrlimit", lambda which: (room.resource.RLIM_INFINITY, 0))
-    assert room.available_bytes() == math.inf  # another system
-    (tmp_path / "meminfo").write_text("MemTotal: 9000 kB\nMemAvailable:    500 kB\nSwapFree: 100 kB\n")
-    assert room.available_bytes() == 600 * 1024
-    group = {"max": "300000\n", "current": "200000\n", "stat": "anon 7\ninactive_file 5000\n"}
-    for name, text in group.items():
-        (tmp_path / f"memory.{name}").write_text(text)
-    assert room.available_bytes() == 105_000
-    (tmp_path / "memory.max").write_text("max\n")  # no limit
-    assert room.available_bytes() == 600 * 1024
-    monkeypatch.setattr(room.resource, "getrlimit", lambda which: (0, 0))
-    assert room.available_bytes() == 0
-
-
-def test_this_machine_says_what_it_has():
-    assert 2**20 < room.of_machine() < 2**50

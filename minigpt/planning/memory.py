@@ -6,7 +6,7 @@ from bisect import bisect_right
 import numpy as np
 
 from minigpt import memory, room
-from minigpt.kernels.cpu.team import available_cores
+from minigpt.cores import available_cores
 from minigpt.planning import cpu_memory
 
 ALWAYS = ("weights", "masters", "gradients", "moments")

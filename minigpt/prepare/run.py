@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from minigpt.config import whole_between
+from minigpt.cores import available_cores
 from minigpt.errors import CommError, ConfigError, DataError
 from minigpt.prepare import hub, join, journal, manifest, parquet
 from minigpt.prepare.encode import Recipe, fingerprint, load_tokenizer
@@ -102,7 +103,7 @@ def make_shards(options, unit, stop):
         output = Output(plan.folder, plan.settings | {"inputs": stamped}, plan.names, options.shard_tokens)
         with contextlib.closing(output):
             units = units_of(sources, plan.mine, output.state, options.field, unit, stop)
-            results = encode_in_order(units, recipe, options.workers or cores(), stop)
+            results = encode_in_order(units, recipe, options.workers or available_cores(), stop)
             size = sum(sources[i].size for i in plan.mine)
             with contextlib.closing(
                 Progress(size, read_before(sources, plan.mine, output.state))
@@ -248,8 +249,3 @@ def summary(content):
     skipped = f" ({content['skipped']:,} rows without a text skipped)" if content["skipped"] else ""
     ratio = f"{n_bytes / max(1, n_tokens):.2f} bytes a token"
     return f"{documents:,} documents{skipped}, {n_tokens:,} tokens, {ratio}, {len(content['shards'])} shards"
-
-
-def cores():
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import pytest
 
 from minigpt.comm import Alone
+from minigpt.cores import available_cores
 from minigpt.errors import ConfigError
 from minigpt.guard import FINE, NOT_FINITE, SPIKE, Verdict
-from minigpt.kernels.cpu.team import available_cores
 from minigpt.ranks.equal import check_settings
 from minigpt.training import threads_of
 

@@ -10,6 +10,7 @@ with BLAS itself at one thread. Memory: what an argument held is overwritten whe
 import functools
 
 from minigpt.config import whole_between
+from minigpt.cores import available_cores
 from minigpt.kernels import Table
 from minigpt.kernels.cpu import (
     attention,
@@ -23,7 +24,7 @@ from minigpt.kernels.cpu import (
     unembedding,
 )
 from minigpt.kernels.cpu.memory import keep_freed_memory
-from minigpt.kernels.cpu.team import Team, available_cores
+from minigpt.kernels.cpu.team import Team
 from minigpt.kernels.gradient import collect
 
 KERNELS = {

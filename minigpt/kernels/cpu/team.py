@@ -1,4 +1,4 @@
-"""Threads that share one operation, and the cores there are for them."""
+"""Threads that share one operation."""
 
 import os
 import weakref
@@ -12,13 +12,6 @@ WORTHWHILE = 128 * 1024  # elements; below, waking a thread (50-100 us) costs mo
 WORTHWHILE_PRODUCT = 16 * 1024 * 1024  # multiplications
 FEW = 16  # rows; a product of so few takes as long as its weights take to be read
 ALIGN = 16  # cuts of a matrix lie on whole cache lines
-
-
-def available_cores():
-    """How many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # Linux: fewer than the machine has, if the process is pinned
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 TEAMS = weakref.WeakSet()

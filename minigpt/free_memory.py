@@ -1,0 +1,70 @@
+"""How much memory this process can still have, as far as the system says."""
+
+import math
+import os
+from pathlib import Path
+
+from minigpt import cgroups
+
+MEMORY = Path("/proc/meminfo")
+
+
+def available_bytes():
+    """What is left of the machine, of its control groups, of its own limit; inf if nothing is known."""
+    return min(of_machine(), of_groups(), of_limit())
+
+
+def of_machine():
+    """Free or quickly freed, swap included; where the system does not say, all that the machine has."""
+    try:
+        words = [line.split() for line in MEMORY.read_text().splitlines()]
+        kilobytes = {name.rstrip(":"): int(number) for name, number, *_ in words}
+        return 1024 * (kilobytes["MemAvailable"] + kilobytes.get("SwapFree", 0))
+    except (OSError, ValueError, KeyError):
+        return all_of_machine()
+
+
+def all_of_machine():
+    """Its memory, where the system says so: macOS does, Windows does not."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return math.inf
+
+
+def of_groups():
+    """Of a container or a job."""
+    left = cgroups.least("memory", left_of)
+    return math.inf if left is None else left
+
+
+def left_of(group):
+    """What a control group has not used; files in its cache can be dropped. ValueError if it has no limit."""
+    if (group / "memory.max").exists():
+        limit, used, cached = "max", "current", "inactive_file"
+    else:  # version 1
+        limit, used, cached = "limit_in_bytes", "usage_in_bytes", "total_inactive_file"
+    left = number_in(group / f"memory.{limit}") - number_in(group / f"memory.{used}")
+    words = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+    return max(0, left + int(words.get(cached, 0)))
+
+
+def number_in(path):
+    """The number in a file; ValueError if there is none, as in memory.max without a limit."""
+    return int(path.read_text())
+
+
+def of_limit():
+    """Of `ulimit -v`: address space, of which a part is used."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return math.inf
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit == resource.RLIM_INFINITY:
+        return math.inf
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+    except (OSError, ValueError):
+        pages = 0
+    return max(0, limit - pages * resource.getpagesize())
