@@ -31,7 +31,7 @@ def groups(controller):
     In a container the path is often the host's, and only the root of the tree is seen.
     """
     try:
-        lines = [line.split(":", 2) for line in MINE.read_text().splitlines()]
+        lines = [line.split(":", 2) for line in MINE.read_text(encoding="utf-8").splitlines()]
     except OSError:
         lines = []
     folders = [ROOT]

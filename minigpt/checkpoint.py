@@ -11,12 +11,13 @@ import shutil
 from typing import NamedTuple
 
 from minigpt.arrays import device_of, on_host
-from minigpt.disk import as_json, as_path, flush, forget, remove_folder, write_file
+from minigpt.disk import as_json, as_path, remove_folder, write_file
 from minigpt.errors import CheckpointError
 from minigpt.guard import Window
 from minigpt.promises import STATE, VERSION, checked_record
 from minigpt.seal import sealed
 from minigpt.shelf import leftovers, path_of, prune, set_aside, temporary_of
+from minigpt.system import flush, forget
 from minigpt.tokenizer import TOKENIZER
 from minigpt.train import new_state
 from minigpt.vocabularies import hugging_face as tokenizer_files

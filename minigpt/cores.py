@@ -28,9 +28,10 @@ def pinned():
 def cores_of(group):
     """A control group's share, in cores: time in every period of so much. ValueError if it has no limit."""
     try:
-        quota, period = (group / "cpu.max").read_text().split()  # version 2: "max 100000" is no limit
+        quota, period = (group / "cpu.max").read_text(encoding="ascii").split()  # "max 100000": no limit
     except FileNotFoundError:
-        quota, period = ((group / f"cpu.cfs_{what}_us").read_text() for what in ("quota", "period"))
+        files = [group / f"cpu.cfs_{what}_us" for what in ("quota", "period")]
+        quota, period = (file.read_text(encoding="ascii") for file in files)
     if int(quota) <= 0 or int(period) <= 0:  # version 1: -1 is no limit
         raise ValueError(f"{group}: no limit")
     return int(quota) / int(period)

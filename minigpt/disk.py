@@ -8,6 +8,7 @@ import stat
 from pathlib import Path
 
 from minigpt.errors import CheckpointError, DataError
+from minigpt.system import BYTES, locked, sync
 
 
 def as_path(path, what="path"):
@@ -42,13 +43,13 @@ def write_file(path, chunks):
     chunks: bytes, one after the other.
     """
     digest, size = hashlib.sha256(), 0
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | BYTES, 0o666)
     try:
         for chunk in chunks:
             digest.update(chunk)
             write_all(file, chunk)
             size += len(chunk)
-        os.fsync(file)
+        sync(file)
     finally:
         os.close(file)
     return {"bytes": size, "sha256": digest.hexdigest()}
@@ -61,15 +62,6 @@ def write_all(file, content):
         rest = rest[os.write(file, rest) :]
 
 
-def forget(path):
-    """Ask the system to drop a file's bytes from memory, so that they are next read from the disk itself."""
-    if hasattr(os, "posix_fadvise"):
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        with contextlib.suppress(OSError):  # a file system may know better
-            os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
-        os.close(file)
-
-
 def remove_folder(folder):
     """Delete a folder and all in it, as far as the system allows."""
     for path in sorted(folder.rglob("*"), reverse=True):  # what a folder holds comes before it
@@ -79,31 +71,15 @@ def remove_folder(folder):
         folder.rmdir()
 
 
-def flush(path):
-    """Return once the disk has a file's bytes, or a folder's names."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def lock_folder(folder, work, error):
     """Keep other processes out of a folder until the returned descriptor is closed, or this process ends.
 
-    error: raised if one is in. File systems without locks go without.
+    error: raised if one is in.
     """
-    import fcntl  # not on every system; the rest of this file is
-
-    lock = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return locked(folder)
     except BlockingIOError:
-        os.close(lock)
         raise error(f"{folder}: another {work} is writing here; wait for it, or end it") from None
-    except OSError:
-        pass
-    return lock
 
 
 def replace_file(path, content):

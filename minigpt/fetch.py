@@ -19,9 +19,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from minigpt.disk import describe, flush
+from minigpt.disk import describe
 from minigpt.errors import CheckpointError
 from minigpt.screen import printable
+from minigpt.system import flush
 
 WAITS = (1, 2, 4, 8, 16, 32)  # seconds before another try, as long as no try brings anything new
 TIMEOUT = 30  # seconds without a byte
@@ -65,7 +66,7 @@ class Part:
     def start(self, facts):
         """Begin anew, with another version."""
         self.path.write_bytes(b"")
-        self.notes.write_text(json.dumps(facts))
+        self.notes.write_text(json.dumps(facts), encoding="utf-8")
         self.facts = facts
 
     def drop(self):
@@ -76,7 +77,7 @@ class Part:
 
     def _read_notes(self):
         try:
-            facts = json.loads(self.notes.read_text())
+            facts = json.loads(self.notes.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
         version = facts.get("version") if isinstance(facts, dict) else None

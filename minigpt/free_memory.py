@@ -17,7 +17,7 @@ def available_bytes():
 def of_machine():
     """Free or quickly freed, swap included; where the system does not say, all that the machine has."""
     try:
-        words = [line.split() for line in MEMORY.read_text().splitlines()]
+        words = [line.split() for line in MEMORY.read_text(encoding="ascii").splitlines()]
         kilobytes = {name.rstrip(":"): int(number) for name, number, *_ in words}
         return 1024 * (kilobytes["MemAvailable"] + kilobytes.get("SwapFree", 0))
     except (OSError, ValueError, KeyError):
@@ -45,13 +45,13 @@ def left_of(group):
     else:  # version 1
         limit, used, cached = "limit_in_bytes", "usage_in_bytes", "total_inactive_file"
     left = number_in(group / f"memory.{limit}") - number_in(group / f"memory.{used}")
-    words = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+    words = dict(line.split() for line in (group / "memory.stat").read_text(encoding="ascii").splitlines())
     return max(0, left + int(words.get(cached, 0)))
 
 
 def number_in(path):
     """The number in a file; ValueError if there is none, as in memory.max without a limit."""
-    return int(path.read_text())
+    return int(path.read_text(encoding="ascii"))
 
 
 def of_limit():
@@ -64,7 +64,7 @@ def of_limit():
     if limit == resource.RLIM_INFINITY:
         return math.inf
     try:
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     except (OSError, ValueError):
         pages = 0
     return max(0, limit - pages * resource.getpagesize())

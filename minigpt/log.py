@@ -11,6 +11,7 @@ from pathlib import Path
 
 from minigpt.disk import write_all
 from minigpt.screen import open_screen, tell
+from minigpt.system import BYTES
 
 GONE = (errno.EPIPE, errno.EIO)  # writing to a pipe that nobody reads, to a terminal that was closed
 LONGEST = 2**20  # bytes of a line, at most
@@ -163,7 +164,7 @@ def in_json(number):
 
 def append(path, content):
     """Add whole lines to the end of a file, or nothing."""
-    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | BYTES, 0o666)
     try:
         size = os.fstat(file).st_size
         try:

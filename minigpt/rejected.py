@@ -10,9 +10,10 @@ import numpy as np
 
 from minigpt.arrays import Flat, on_host
 from minigpt.config import GPTConfig, OptimizerConfig
-from minigpt.disk import as_path, describe, flush, read_json
+from minigpt.disk import as_path, describe, read_json
 from minigpt.errors import CheckpointError, MinigptError
 from minigpt.seal import SEAL, seal_of, sealed
+from minigpt.system import flush
 from minigpt.weights import load_weights, read_tensors, save_weights, write_tensors
 
 MANIFEST, BATCHES, MOMENTS = "rejected.json", "batches.safetensors", "optimizer.safetensors"

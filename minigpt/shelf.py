@@ -5,9 +5,10 @@ import os
 import re
 from pathlib import Path
 
-from minigpt.disk import flush, remove_folder
+from minigpt.disk import remove_folder
 from minigpt.errors import CheckpointError
 from minigpt.promises import STATE, AnotherVersion, checked_record, read_record
+from minigpt.system import flush
 
 NAME = re.compile(r"step_(\d{8,})")
 

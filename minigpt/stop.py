@@ -4,10 +4,13 @@ import contextlib
 import os
 import signal
 
+from minigpt.system import held_back
+
 INTERRUPTED = 130  # exit code: ended by Ctrl-C, as shells say it
 RESUMABLE = 75  # exit code: stopped by a signal, after saving (EX_TEMPFAIL of sysexits.h)
 NUMBERS = [signal.SIGINT, signal.SIGTERM]
-NUMBERS += [signal.SIGHUP] if hasattr(signal, "SIGHUP") else []  # the terminal is gone
+# the terminal is gone: SIGHUP, and on Windows SIGBREAK
+NUMBERS += [getattr(signal, name) for name in ("SIGHUP", "SIGBREAK") if hasattr(signal, name)]
 
 
 class Stopped(KeyboardInterrupt):
@@ -27,8 +30,9 @@ class StopSignal:
 
     def __enter__(self):
         self._came, self._comes = os.pipe()  # each signal's number, as soon as it is there
-        os.set_blocking(self._came, False)
-        os.set_blocking(self._comes, False)
+        if hasattr(os, "set_blocking"):  # Windows has it from Python 3.12 on, and needs it not
+            os.set_blocking(self._came, False)
+            os.set_blocking(self._comes, False)
         self._wakeup = signal.set_wakeup_fd(self._comes, warn_on_full_buffer=False)
         self._before = {number: signal.signal(number, self._receive) for number in NUMBERS}
         for number, handler in self._before.items():
@@ -47,13 +51,12 @@ class StopSignal:
 
     def _receive(self, number, frame):
         self.ask()
-        signal.pthread_sigmask(signal.SIG_BLOCK, NUMBERS)
-        for other in self._before:
-            signal.signal(other, signal.SIG_DFL)
-        with contextlib.suppress(BlockingIOError):
-            if others := set(os.read(self._came, 4096)) & set(NUMBERS) - {number}:
-                os.kill(os.getpid(), min(others))  # here before Python saw the first
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, NUMBERS)
+        with held_back(NUMBERS):
+            for other in self._before:
+                signal.signal(other, signal.SIG_DFL)
+            with contextlib.suppress(BlockingIOError):
+                if others := set(os.read(self._came, 4096)) & set(NUMBERS) - {number}:
+                    os.kill(os.getpid(), min(others))  # here before Python saw the first
         if not self.patient:
             raise Stopped
 

@@ -1,7 +1,6 @@
 """Folders that are there whole or not at all."""
 
 import contextlib
-import fcntl
 import os
 import shutil
 import tempfile
@@ -10,6 +9,11 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from reference.bad_input import BadInput
+
+try:
+    import fcntl
+except ImportError:  # Windows: nobody is kept out of a folder, and what killed processes leave stays
+    fcntl = None
 
 PREFIX, FILES = ".unfinished-", "files"
 
@@ -61,6 +65,9 @@ def refuse_mixing(folder, ours=lambda folder: False):
 @contextlib.contextmanager
 def locked(folder):
     """Whether this process now has a folder to itself, among those that ask; a killed one holds nothing."""
+    if fcntl is None:
+        yield True
+        return
     file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         yield taken(file)
@@ -86,7 +93,7 @@ def remove_leftovers(folder):
 
 def is_leftover(path):
     """Whether a path is an unfinished folder of ours, and nobody is at work in it."""
-    if not path.name.startswith(PREFIX) or path.is_symlink() or not path.is_dir():
+    if fcntl is None or not path.name.startswith(PREFIX) or path.is_symlink() or not path.is_dir():
         return False
     with contextlib.suppress(OSError), locked(path) as dead:
         return dead and {inner.name for inner in path.iterdir()} <= {FILES}

@@ -1,9 +1,12 @@
 """Is there memory for what is asked? Better said at once, in a line, than found out by taking it all."""
 
-import resource
+import contextlib
 from pathlib import Path
 
 from reference.bad_input import BadInput
+
+with contextlib.suppress(ImportError):  # Windows
+    import resource
 
 CONTAINER = Path("/sys/fs/cgroup")  # version 2, as containers show it
 
@@ -31,9 +34,11 @@ def unused():
 
 def within_address_space():
     """What `ulimit -v` leaves."""
-    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     taken = value_of(Path("/proc/self/status"), "VmSize:", 1024)
-    return None if limit == resource.RLIM_INFINITY or taken is None else limit - taken
+    if taken is None:
+        return None
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return None if limit == resource.RLIM_INFINITY else limit - taken
 
 
 def within_container():

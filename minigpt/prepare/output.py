@@ -10,10 +10,11 @@ import time
 
 import numpy as np
 
-from minigpt.disk import describe, flush, write_all
+from minigpt.disk import describe, write_all
 from minigpt.errors import DataError
 from minigpt.prepare import journal
 from minigpt.shards import HEADER_BYTES, HEADER_INTS, MAGIC, VERSION
+from minigpt.system import BYTES, flush, sync
 
 EVERY = 5  # seconds between journals
 TOKEN_BYTES = 2
@@ -53,7 +54,7 @@ class Output:
     def save(self):
         """Make the disk have all tokens, then let the journal say so."""
         if self.file is not None:
-            os.fsync(self.file)
+            sync(self.file)
         journal.save(self.folder, self.settings, self.state)
         self.saved = time.monotonic()
 
@@ -80,7 +81,7 @@ class Output:
         if n and not self.path.exists() and finished.exists():
             # killed after the shard had got its name, and before the journal knew
             os.replace(finished, self.path)
-        self.file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        self.file = os.open(self.path, os.O_RDWR | os.O_CREAT | BYTES, 0o666)
         expected, found = HEADER_BYTES + TOKEN_BYTES * n, os.fstat(self.file).st_size
         if n and found < expected:
             raise DataError(
@@ -103,8 +104,9 @@ class Output:
     def _close_shard(self):
         """Header, disk, name; in this order."""
         n, (name, split) = self.state.unfinished, self.names(len(self.state.shards))
-        os.pwrite(self.file, header(n), 0)
-        os.fsync(self.file)
+        os.lseek(self.file, 0, os.SEEK_SET)
+        write_all(self.file, header(n))
+        sync(self.file)
         self.close()
         os.replace(self.path, self.folder / name)
         flush(self.folder)
@@ -141,13 +143,13 @@ def header(n_tokens):
 
 def copy_shard(source, start, n_tokens, path):
     """A shard of tokens that stand in another file; on the disk when this returns."""
-    target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+    target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | BYTES, 0o666)
     try:
-        write_all(target, np.frombuffer(header(n_tokens), np.uint8))
+        write_all(target, header(n_tokens))
         end = start + TOKEN_BYTES * n_tokens
+        os.lseek(source, start, os.SEEK_SET)
         for place in range(start, end, COPY):
-            block = os.pread(source, min(COPY, end - place), place)
-            write_all(target, np.frombuffer(block, np.uint8))
-        os.fsync(target)
+            write_all(target, os.read(source, min(COPY, end - place)))
+        sync(target)
     finally:
         os.close(target)

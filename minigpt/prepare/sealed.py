@@ -2,9 +2,10 @@
 
 import json
 
-from minigpt.disk import flush, replace_file
+from minigpt.disk import replace_file
 from minigpt.errors import DataError
 from minigpt.seal import SEAL, seal_of, sealed
+from minigpt.system import flush
 
 
 def write(path, value):

@@ -14,6 +14,7 @@ from multiprocessing import connection, resource_tracker
 
 from minigpt.errors import CommError, DataError
 from minigpt.prepare.encode import Encoder
+from minigpt.system import held_back
 
 EACH = 2  # units given to a worker
 POLL = 0.2  # seconds between looks for Ctrl-C
@@ -99,13 +100,14 @@ def started(recipe, workers):
     They are started by "spawn": they share nothing with this process, whose threads would not survive a fork.
     """
     context, pipes, processes = multiprocessing.get_context("spawn"), [], []
-    resource_tracker.ensure_running()  # with the first process it would be, and let signals in
+    if os.name == "posix":  # elsewhere there is none
+        resource_tracker.ensure_running()  # with the first process it would be, and let signals in
     try:
         for _ in range(workers):
             ours, theirs = context.Pipe()
             pipes.append(ours)
             processes.append(context.Process(target=work, args=(theirs, recipe), daemon=True))
-            with no_signals():
+            with held_back((signal.SIGINT, signal.SIGTERM)):  # they come to this process too, which decides
                 processes[-1].start()
             theirs.close()  # so that its end is noticed when it dies
         yield pipes
@@ -119,16 +121,6 @@ def started(recipe, workers):
             process.kill()
         for process in processes:
             process.join()
-
-
-@contextlib.contextmanager
-def no_signals():
-    """What begins in here never sees Ctrl-C or SIGTERM: they come to the parent too, and that decides."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 # ---- in a worker -----------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 import os
 from typing import NamedTuple
 
-from minigpt.errors import CommError
+from minigpt.errors import CommError, ConfigError
 
 
 class Place(NamedTuple):
@@ -56,6 +56,12 @@ def place(environment=os.environ):
                 raise CommError(f"{launcher}: {names[0]}={rank}, {names[1]}={size}: no rank of that many")
             return Place(launcher, rank, size, local_rank, max(local_size, local_rank + 1), speaks_mpi)
     return None
+
+
+def refuse_windows():
+    """A ConfigError on Windows: what ranks stand on (sessions, lines that are inherited) is not there."""
+    if os.name == "nt":
+        raise ConfigError("ranks: expected Linux or macOS, found Windows: train in one process, or under WSL")
 
 
 def number(environment, name):

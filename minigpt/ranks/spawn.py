@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from minigpt.errors import ConfigError
-from minigpt.ranks.launchers import place
+from minigpt.ranks.launchers import place, refuse_windows
 from minigpt.ranks.seen import STARTER
 from minigpt.recipe import dealt
 from minigpt.stop import NUMBERS
@@ -25,6 +25,7 @@ def launch(recipe):
     here = place()
     if recipe.ranks in (None, 1) or (here and here.size > 1):
         return
+    refuse_windows()
     check_ranks(recipe, recipe.ranks)
     command = [mpiexec(), "-n", str(recipe.ranks), sys.executable, "-m", "minigpt", "train", *flags(recipe)]
     sys.stdout.flush()

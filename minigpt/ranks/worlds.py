@@ -36,6 +36,7 @@ def joined(device, sharded=False, asked=None):
         world.sharded = sharded
         yield world
         return
+    launchers.refuse_windows()
     with met(place, device, sharded, asked or {}) as world:
         yield world
 

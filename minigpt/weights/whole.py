@@ -3,8 +3,8 @@
 import contextlib
 import os
 
-from minigpt.disk import flush
 from minigpt.errors import CheckpointError
+from minigpt.system import flush
 from minigpt.weights.stored import refuse
 
 

@@ -9,7 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from minigpt import checkpoint, run, saver, shelf
-from minigpt.disk import describe, flush
+from minigpt.disk import describe
+from minigpt.system import flush
 from tests.campaigns import Row, _proof, crash, damage, disk_full, resume, signals
 from tests.campaigns import __main__ as program
 from tests.support.tiny_runs import in_memory

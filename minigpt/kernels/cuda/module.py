@@ -47,9 +47,9 @@ def source(file):
         if header in seen:
             return ""
         seen.add(header)
-        return INCLUDE.sub(put_in, (FOLDER / header).read_text())
+        return INCLUDE.sub(put_in, (FOLDER / header).read_text(encoding="utf-8"))
 
-    return INCLUDE.sub(put_in, (FOLDER / f"{file}.cu").read_text())
+    return INCLUDE.sub(put_in, (FOLDER / f"{file}.cu").read_text(encoding="utf-8"))
 
 
 INCLUDE = re.compile(r'^#include "(\w+\.cuh)"$', re.MULTILINE)
