@@ -6,18 +6,19 @@ RUN = $(VENV)/bin
 ARGS ?=
 
 .PHONY: train test check mutants tokenizer-proof check-124M fault-table bounds-table fuzz faults goldens bench scaling clean
-.PHONY: gpu gpu-budgets gpu-wheels gpu-offline cudnn-plans kernel-faults kernel-sanitizers kernel-registers guard
+.PHONY: dist startup gpu gpu-budgets gpu-wheels gpu-offline cudnn-plans kernel-faults kernel-sanitizers kernel-registers guard
 
 train: $(VENV)/.run
 	$(RUN)/minigpt train $(ARGS)
 
-test: $(VENV)/.$(EXTRAS)
+test: $(VENV)/.$(EXTRAS)  # types are among the tests
 	$(RUN)/ruff check
 	$(RUN)/python -m pytest -q -n 2 $(ARGS)
 
-check: $(VENV)/.$(EXTRAS)  # lint, and the tests but those of whole runs and of ranks
+check: $(VENV)/.$(EXTRAS)  # lint, types, and the tests but those of whole runs, of ranks and of what is built
 	$(RUN)/ruff check
-	$(RUN)/python -m pytest -q -n 2 --ignore tests/test_run.py --ignore tests/ranks $(ARGS)
+	$(RUN)/mypy
+	$(RUN)/python -m pytest -q -n 2 --ignore tests/test_run.py --ignore tests/ranks --ignore tests/packaging $(ARGS)
 
 mutants: $(VENV)/.$(EXTRAS)  # plant a fault in every term of the mathematics; the proofs must find each
 	$(RUN)/python -m tests.mutants
@@ -81,8 +82,15 @@ kernel-sanitizers: $(VENV)/.test  # the kernels' tests under g++'s address and u
 kernel-registers: $(VENV)/.test  # what each kernel takes of an H100's registers, by NVIDIA's compiler
 	$(RUN)/python -m tests.kernels.cuda.registers --save
 
+startup: $(VENV)/.run  # how long --help and import take
+	$(RUN)/python -m bench.startup $(ARGS)
+
+dist: $(VENV)/.release  # dist/: the sdist, and the wheel that is built from it
+	rm -rf dist
+	$(RUN)/python -m build
+
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit("minigpt needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
@@ -94,6 +102,10 @@ $(VENV)/.run: $(VENV)/bin/python pyproject.toml
 
 $(VENV)/.$(EXTRAS): $(VENV)/bin/python pyproject.toml
 	$(RUN)/pip install --quiet -e '.[$(EXTRAS)]'
+	touch $@
+
+$(VENV)/.release: $(VENV)/bin/python pyproject.toml
+	$(RUN)/pip install --quiet -e '.[release]'
 	touch $@
 
 $(VENV)/.gpu: $(VENV)/bin/python pyproject.toml

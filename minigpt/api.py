@@ -2,24 +2,27 @@
 
 from minigpt import kernels, model, room
 from minigpt.arrays import Flat, device_of, dtype_of
-from minigpt.config import whole_between
+from minigpt.config import GPTConfig, whole_between
 from minigpt.door import checked_config, checked_params, checked_targets, checked_tokens, dtype_of_params
+from minigpt.kinds import Array, Ops, Params
 from minigpt.model import backward, forward
 
 
-def init_params(config, seed=0, dtype="float32"):
+def init_params(config: GPTConfig, seed: int = 0, dtype: str = "float32") -> Flat:
     """Random parameters of a model: see model.init_params. Raises ConfigError, also where they cannot fit."""
     room.check_params(checked_config(config), dtype_of(dtype).itemsize)
     return model.init_params(config, whole_between("seed", seed, 0, 2**63), dtype)
 
 
-def table_for(config, params, ops="fast", threads=None):
+def table_for(
+    config: GPTConfig, params: Params, ops: Ops = "fast", threads: int | None = None
+) -> kernels.Table:
     """The operations for params: of their number type, on the device where they are."""
     dtype = dtype_of_params(checked_params(config, params))
     return kernels.table(ops, dtype, threads, device_of(next(iter(params.values()))))
 
 
-def logits(config, params, tokens, ops="fast"):
+def logits(config: GPTConfig, params: Params, tokens: Array, ops: Ops = "fast") -> Array:
     """The model's score for every next token.
 
     ops "fast" runs the kernels where the number type has some, "reference" the plain operations.
@@ -34,7 +37,9 @@ def logits(config, params, tokens, ops="fast"):
         return forward(config, table, table.weights(params), tokens)[0]
 
 
-def loss_and_grads(config, params, tokens, targets, ops="fast"):
+def loss_and_grads(
+    config: GPTConfig, params: Params, tokens: Array, targets: Array, ops: Ops = "fast"
+) -> tuple[float, dict[str, Array]]:
     """The mean negative log-likelihood in nats a token, and its gradient for every parameter by name.
 
     A target of -1 is not scored. Raises as `logits` does, and DataError for targets.

@@ -5,6 +5,7 @@ one tree of groups; version 1 a tree for each controller ("cpu", "memory"); a ma
 """
 
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path("/sys/fs/cgroup")
@@ -13,7 +14,7 @@ MINE = Path(
 )  # a line for each tree: number:controllers:path, version 2 has no controllers
 
 
-def least(controller, read):
+def least(controller: str, read: Callable[[Path], float]) -> float | None:
     """The smallest read(group) of this process's groups and those around them; None if none has a limit.
 
     read takes the folder of a group, and raises OSError or ValueError where it has no limit.
@@ -25,7 +26,7 @@ def least(controller, read):
     return min(found, default=None)
 
 
-def groups(controller):
+def groups(controller: str) -> list[Path]:
     """The folders of the groups in which this process is, by both versions; some may not be there.
 
     In a container the path is often the host's, and only the root of the tree is seen.

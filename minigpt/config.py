@@ -2,11 +2,12 @@
 
 import dataclasses
 import math
+from typing import Any
 
 from minigpt.errors import ConfigError
 
 
-def whole_between(name, value, low, high=2**31 - 1):
+def whole_between(name: str, value: Any, low: int, high: int = 2**31 - 1) -> int:
     """value as a Python int, or a ConfigError that names the field.
 
     Whole numbers of NumPy's integer types are taken; bool, float and str are not.
@@ -22,7 +23,7 @@ def whole_between(name, value, low, high=2**31 - 1):
     return whole
 
 
-def number_between(name, value, low, high, closed=False):
+def number_between(name: str, value: Any, low: float, high: float, closed: bool = False) -> float:
     """value as a float with low <= value < high (<= high if closed), or a ConfigError naming the field."""
     try:
         no_number = isinstance(value, (bool, str, bytes)) or str(getattr(value, "dtype", "")) == "bool"
@@ -55,7 +56,7 @@ class GPTConfig:
     n_ctx: int = 1024
     n_vocab: int = 50257
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, limit in LIMITS.items():
             object.__setattr__(self, name, whole_between(name, getattr(self, name), 1, limit))
         if self.n_embd % self.n_head:
@@ -99,7 +100,7 @@ class OptimizerConfig:
     final: float = 0.0
     spike_guard: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self._keep(lr=number_between("lr", self.lr, 0, math.inf))
         if not isinstance(self.betas, (tuple, list)) or len(self.betas) != 2:
             raise ConfigError(f"betas must be two numbers, for the mean and the square: found {self.betas!r}")
@@ -120,7 +121,7 @@ class OptimizerConfig:
         if self.schedule not in SCHEDULES:
             raise ConfigError(f"schedule must be one of {', '.join(SCHEDULES)}: found {self.schedule!r}")
 
-    def _keep(self, **checked):
+    def _keep(self, **checked: Any) -> None:
         """Replace a field by its checked value: Python's own numbers, for NumPy's widen float32 arrays."""
         for name, value in checked.items():
             object.__setattr__(self, name, value)

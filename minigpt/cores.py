@@ -2,11 +2,12 @@
 
 import math
 import os
+from pathlib import Path
 
 from minigpt import cgroups
 
 
-def available_cores():
+def available_cores() -> int:
     """Those that it is pinned to, and no more than its control groups' share of time comes to; at least 1.
 
     A share of 1.5 cores is 2: rounded down, half a core would never be used. Python 3.13 and newer heed
@@ -16,7 +17,7 @@ def available_cores():
     return pinned() if share is None else min(pinned(), math.ceil(share))
 
 
-def pinned():
+def pinned() -> int:
     """The cores that the system may run this process on."""
     if hasattr(os, "process_cpu_count"):  # Python 3.13
         return os.process_cpu_count() or 1
@@ -25,7 +26,7 @@ def pinned():
     return os.cpu_count() or 1
 
 
-def cores_of(group):
+def cores_of(group: Path) -> float:
     """A control group's share, in cores: time in every period of so much. ValueError if it has no limit."""
     try:
         quota, period = (group / "cpu.max").read_text(encoding="ascii").split()  # "max 100000": no limit

@@ -5,13 +5,16 @@ import hashlib
 import json
 import os
 import stat
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-from minigpt.errors import CheckpointError, DataError
+from minigpt.errors import CheckpointError, DataError, MinigptError
+from minigpt.kinds import Array, StrPath
 from minigpt.system import BYTES, locked, sync
 
 
-def as_path(path, what="path"):
+def as_path(path: StrPath, what: str = "path") -> Path:
     """path as a Path, or a CheckpointError if it names no place. what: whose path it is, for the message.
 
     An empty one is refused: it would stand for the folder that one happens to be in.
@@ -24,19 +27,19 @@ def as_path(path, what="path"):
         raise CheckpointError(f"{what} must be a str or a Path: found {path!r}") from None
 
 
-def no_file(path):
+def no_file(path: StrPath) -> str:
     """What a path names instead of a file, "" if it is one: a pipe may keep one waiting. Raises OSError."""
     mode = os.stat(path).st_mode
     return "" if stat.S_ISREG(mode) else "a folder" if stat.S_ISDIR(mode) else "a pipe, socket or device"
 
 
-def describe(path):
+def describe(path: Path) -> dict[str, Any]:
     """Size and SHA-256 of a file."""
     with open(path, "rb") as file:
         return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
-def write_file(path, chunks):
+def write_file(path: StrPath, chunks: Iterable[bytes | Array]) -> dict[str, Any]:
     """Write a file and return once the disk has its bytes; its size and SHA-256, as `describe` would say.
 
     The hash is that of what was to be written, not of what was: a file that reads back otherwise is damaged.
@@ -55,14 +58,14 @@ def write_file(path, chunks):
     return {"bytes": size, "sha256": digest.hexdigest()}
 
 
-def write_all(file, content):
+def write_all(file: int, content: bytes | Array) -> None:
     """os.write of bytes or an array, again and again until all is written: one call may take less."""
     rest = memoryview(content).cast("B") if len(content) else b""
     while rest:
         rest = rest[os.write(file, rest) :]
 
 
-def remove_folder(folder):
+def remove_folder(folder: Path) -> None:
     """Delete a folder and all in it, as far as the system allows."""
     for path in sorted(folder.rglob("*"), reverse=True):  # what a folder holds comes before it
         with contextlib.suppress(OSError):
@@ -71,7 +74,7 @@ def remove_folder(folder):
         folder.rmdir()
 
 
-def lock_folder(folder, work, error):
+def lock_folder(folder: StrPath, work: str, error: type[MinigptError]) -> int:
     """Keep other processes out of a folder until the returned descriptor is closed, or this process ends.
 
     error: raised if one is in.
@@ -82,7 +85,7 @@ def lock_folder(folder, work, error):
         raise error(f"{folder}: another {work} is writing here; wait for it, or end it") from None
 
 
-def replace_file(path, content):
+def replace_file(path: Path, content: bytes) -> None:
     """Put a file in place of what is there, in one step and only once the disk has it.
 
     Only a file is replaced: renamed over a device, such as /dev/full, the file would be there in its stead.
@@ -99,17 +102,17 @@ def replace_file(path, content):
         raise DataError(f"{path}: not writable: {reason.strerror}") from None
 
 
-def write_json(path, value):
+def write_json(path: Path, value: Any) -> None:
     """A JSON object as an indented file."""
     path.write_bytes(as_json(value))
 
 
-def as_json(value):
+def as_json(value: Any) -> bytes:
     """The bytes of such a file."""
     return (json.dumps(value, indent=2) + "\n").encode()
 
 
-def read_json(path, limit=None):
+def read_json(path: Path, limit: int | None = None) -> dict[str, Any]:
     """The JSON object in a file of at most limit bytes, or a CheckpointError that says why there is none."""
     try:
         size = path.stat().st_size

@@ -2,6 +2,7 @@
 
 import math
 import os
+import sys
 from pathlib import Path
 
 from minigpt import cgroups
@@ -9,12 +10,12 @@ from minigpt import cgroups
 MEMORY = Path("/proc/meminfo")
 
 
-def available_bytes():
+def available_bytes() -> float:
     """What is left of the machine, of its control groups, of its own limit; inf if nothing is known."""
     return min(of_machine(), of_groups(), of_limit())
 
 
-def of_machine():
+def of_machine() -> float:
     """Free or quickly freed, swap included; where the system does not say, all that the machine has."""
     try:
         words = [line.split() for line in MEMORY.read_text(encoding="ascii").splitlines()]
@@ -24,21 +25,23 @@ def of_machine():
         return all_of_machine()
 
 
-def all_of_machine():
+def all_of_machine() -> float:
     """Its memory, where the system says so: macOS does, Windows does not."""
+    if sys.platform == "win32":
+        return math.inf
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):
+    except (OSError, ValueError):
         return math.inf
 
 
-def of_groups():
+def of_groups() -> float:
     """Of a container or a job."""
     left = cgroups.least("memory", left_of)
     return math.inf if left is None else left
 
 
-def left_of(group):
+def left_of(group: Path) -> int:
     """What a control group has not used; files in its cache can be dropped. ValueError if it has no limit."""
     if (group / "memory.max").exists():
         limit, used, cached = "max", "current", "inactive_file"
@@ -49,17 +52,17 @@ def left_of(group):
     return max(0, left + int(words.get(cached, 0)))
 
 
-def number_in(path):
+def number_in(path: Path) -> int:
     """The number in a file; ValueError if there is none, as in memory.max without a limit."""
     return int(path.read_text(encoding="ascii"))
 
 
-def of_limit():
+def of_limit() -> float:
     """Of `ulimit -v`: address space, of which a part is used."""
-    try:
-        import resource
-    except ImportError:  # Windows
+    if sys.platform == "win32":
         return math.inf
+    import resource
+
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     if limit == resource.RLIM_INFINITY:
         return math.inf

@@ -12,7 +12,6 @@ from minigpt.data import ORDERS
 from minigpt.errors import ConfigError
 from minigpt.flags import check_words, refuse_empty
 
-
 SMALL = {
     "n_layer": 4, "n_head": 4, "n_embd": 256, "tokenizer": "train", "n_vocab": 16384, "context": 128,
     "steps": 600, "batch_size": 8, "tokens_per_step": 1024,
@@ -40,7 +39,9 @@ PRESET_RECIPES = {
 }
 
 # what a resumed run may change: it decides what is shown and where it lies, not what is computed
-FREE = ("out", "checkpoint_every", "sample_every", "sample_tokens", "layers_every", "resume", "threads")
+FREE: tuple[str, ...] = (
+    "out", "checkpoint_every", "sample_every", "sample_tokens", "layers_every", "resume", "threads"
+)  # fmt: skip
 FREE += ("ranks", "zero", "compare_every")
 FREE += ("live", "price", "tensorboard", "wandb")
 FREE += ("eval_every", "eval_tokens", "keep", "keep_every", "allow_changes")

@@ -1,15 +1,17 @@
 """From a model to text: score the next token, choose one, append it, repeat."""
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from minigpt.api import table_for
 from minigpt.choice import Choice, Dice
-from minigpt.config import whole_between
+from minigpt.config import GPTConfig, whole_between
 from minigpt.decode import Cache, Decoder
 from minigpt.door import checked_prompt, checked_stop
 from minigpt.errors import DataError
+from minigpt.kinds import Array, Ops, Params
 
 
 class Drawn(NamedTuple):
@@ -20,19 +22,19 @@ class Drawn(NamedTuple):
 
 
 def generate(
-    config,
-    params,
-    prompt_ids,
-    max_new_tokens=20,
-    temperature=0.0,
-    top_k=None,
-    top_p=None,
-    seed=0,
-    stop=None,
-    top_p_rule="smallest",
-    ops="fast",
-    slide=1,
-):
+    config: GPTConfig,
+    params: Params,
+    prompt_ids: Array,
+    max_new_tokens: int = 20,
+    temperature: float = 0.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    seed: int = 0,
+    stop: Iterable[int] | None = None,
+    top_p_rule: Literal["smallest", "openai"] = "smallest",
+    ops: Ops = "fast",
+    slide: int = 1,
+) -> list[int]:
     """The ids that continue prompt_ids; an empty prompt is <|endoftext|>, the last id of the vocabulary.
 
     temperature: 0 takes the likeliest token; otherwise logits are divided by it. top_k: keep the k
@@ -55,19 +57,19 @@ def generate(
 
 
 def generate_batch(
-    config,
-    params,
-    prompts,
-    max_new_tokens=20,
-    temperature=0.0,
-    top_k=None,
-    top_p=None,
-    seed=0,
-    stop=None,
-    top_p_rule="smallest",
-    ops="fast",
-    slide=1,
-):
+    config: GPTConfig,
+    params: Params,
+    prompts: Iterable[Array],
+    max_new_tokens: int = 20,
+    temperature: float = 0.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    seed: int = 0,
+    stop: Iterable[int] | None = None,
+    top_p_rule: Literal["smallest", "openai"] = "smallest",
+    ops: Ops = "fast",
+    slide: int = 1,
+) -> list[list[int]]:
     """generate for several prompts at once, of any lengths: a list of new ids for each.
 
     Prompt i has the seed seed + i and rolls the dice that it rolls alone. Its scores in a batch differ from
@@ -83,7 +85,7 @@ def generate_batch(
     whole_between("slide", slide, 1, config.n_ctx)
     seed = whole_between("seed", seed, 0, 2**63)
     choice, dice = Choice(temperature, top_k, top_p, top_p_rule), [Dice(seed + i) for i in range(len(rows))]
-    found = [[] for _ in rows]
+    found: list[list[int]] = [[] for _ in rows]
     if not rows or max_new_tokens == 0:
         return found
     decoder = Decoder(config, table, params)

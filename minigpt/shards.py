@@ -9,7 +9,7 @@ import os
 import stat
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from tokenize import TokenError
 from typing import NamedTuple
@@ -18,6 +18,7 @@ import numpy as np
 
 from minigpt.config import whole_between
 from minigpt.errors import ConfigError, DataError
+from minigpt.kinds import StrPath
 from minigpt.strangers import what_is
 
 # llm.c: 256 int32 (magic, version, number of tokens, zeros), then uint16 tokens
@@ -47,7 +48,9 @@ class TokenShards(Sequence):
     Raises DataError: path, expected, found, what to do. ConfigError: n_vocab or format is none.
     """
 
-    def __init__(self, path_or_glob, n_vocab=None, format=None):
+    def __init__(
+        self, path_or_glob: StrPath | Iterable[StrPath], n_vocab: int | None = None, format: str | None = None
+    ) -> None:
         if format not in (None, "raw"):
             raise ConfigError(f'format must be "raw" or None: found {format!r}')
         if n_vocab is not None:
@@ -57,13 +60,13 @@ class TokenShards(Sequence):
         self.counts = tuple(map(len, self._shards))
         self.n_tokens = sum(self.counts)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._shards)
 
     def __getitem__(self, place):
         return self._shards[place]
 
-    def fingerprint(self):
+    def fingerprint(self) -> str:
         """A SHA-256 of all counts, and of blocks of tokens from the first to the last of each shard."""
         digest = hashlib.sha256()
         for shard in self:

@@ -79,8 +79,8 @@ def newest_sound(out, warn):
         except CheckpointError as error:
             damaged.append((path, error))
             continue
-        for bad, error in damaged:
-            warn(f"{error}; it is kept as {set_aside(bad, 'damaged')}, and the run goes on from {path}")
+        for bad, why in damaged:
+            warn(f"{why}; it is kept as {set_aside(bad, 'damaged')}, and the run goes on from {path}")
         return path
     if damaged:
         raise CheckpointError(

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+from typing import Self
 
 from minigpt.system import held_back
 
@@ -25,10 +26,10 @@ class StopSignal:
 
     asked = False
 
-    def __init__(self, patient=True):
+    def __init__(self, patient: bool = True) -> None:
         self.patient = patient
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         self._came, self._comes = os.pipe()  # each signal's number, as soon as it is there
         if hasattr(os, "set_blocking"):  # Windows has it from Python 3.12 on, and needs it not
             os.set_blocking(self._came, False)
@@ -40,16 +41,16 @@ class StopSignal:
                 signal.signal(number, handler)
         return self
 
-    def ask(self):
+    def ask(self) -> None:
         """Stop as if a signal had come."""
         self.asked = True
 
-    def check(self, *_):
+    def check(self, *_: object) -> None:
         """Raise Stopped if a signal has come."""
         if self.asked:
             raise Stopped
 
-    def _receive(self, number, frame):
+    def _receive(self, number: int, frame: object) -> None:
         self.ask()
         with held_back(NUMBERS):
             for other in self._before:
@@ -60,7 +61,7 @@ class StopSignal:
         if not self.patient:
             raise Stopped
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(self._wakeup)

@@ -7,26 +7,30 @@ opened (to be locked or flushed), files whose bytes are left alone unless one as
 import contextlib
 import os
 import signal
+import sys
+from collections.abc import Iterable, Iterator
 
-try:
+from minigpt.kinds import StrPath
+
+if sys.platform == "win32":
+    import msvcrt
+else:
     import fcntl
-except ImportError:  # Windows
-    fcntl = None
 
 BYTES = getattr(os, "O_BINARY", 0)  # for os.open: Windows would write every \n as \r\n
-FOLDERS_OPEN = fcntl is not None  # os.open takes a folder, too
+FOLDERS_OPEN = sys.platform != "win32"  # os.open takes a folder, too
 
 
-def sync(file):
+def sync(file: int) -> None:
     """Return once the disk has what was written to an open file."""
-    if hasattr(fcntl, "F_FULLFSYNC"):  # macOS, whose fsync leaves it in the disk's own cache
+    if sys.platform == "darwin":  # its fsync leaves it in the disk's own cache
         with contextlib.suppress(OSError):  # not every file system can
             fcntl.fcntl(file, fcntl.F_FULLFSYNC)
             return
     os.fsync(file)
 
 
-def flush(path):
+def flush(path: StrPath) -> None:
     """Return once the disk has a file's bytes, or a folder's names; Windows alone knows when it has these."""
     if os.path.isdir(path) and not FOLDERS_OPEN:
         return
@@ -38,12 +42,12 @@ def flush(path):
         os.close(file)
 
 
-def locked(folder):
+def locked(folder: StrPath) -> int:
     """A descriptor that keeps others from locking a folder until it is closed, or this process ends.
 
     Raises BlockingIOError if another has it. File systems without locks go without.
     """
-    if fcntl is None:
+    if sys.platform == "win32":
         return locked_beside(folder)
     lock = os.open(folder, os.O_RDONLY)
     try:
@@ -56,24 +60,24 @@ def locked(folder):
     return lock
 
 
-def locked_beside(folder):
-    """The same on Windows, where a file beside the folder is locked; it stays there."""
-    import msvcrt
+if sys.platform == "win32":
 
-    place = os.path.realpath(folder)
-    beside = os.path.join(os.path.dirname(place), f".{os.path.basename(place)}.lock")
-    lock = os.open(beside, os.O_RDWR | os.O_CREAT | BYTES, 0o666)
-    try:
-        msvcrt.locking(lock, msvcrt.LK_NBLCK, 1)
-    except OSError:
-        os.close(lock)
-        raise BlockingIOError(f"{folder} is locked") from None
-    return lock
+    def locked_beside(folder: StrPath) -> int:
+        """The same on Windows, where a file beside the folder is locked; it stays there."""
+        place = os.path.realpath(folder)
+        beside = os.path.join(os.path.dirname(place), f".{os.path.basename(place)}.lock")
+        lock = os.open(beside, os.O_RDWR | os.O_CREAT | BYTES, 0o666)
+        try:
+            msvcrt.locking(lock, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            os.close(lock)
+            raise BlockingIOError(f"{folder} is locked") from None
+        return lock
 
 
-def forget(path):
+def forget(path: StrPath) -> None:
     """Ask Linux to drop a file's bytes from memory, so that they are next read from the disk itself."""
-    if hasattr(os, "posix_fadvise"):
+    if sys.platform == "linux":
         file = os.open(path, os.O_RDONLY)
         with contextlib.suppress(OSError):  # a file system may know better
             os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
@@ -81,9 +85,9 @@ def forget(path):
 
 
 @contextlib.contextmanager
-def held_back(numbers):
+def held_back(numbers: Iterable[int]) -> Iterator[None]:
     """Signals that come in here are met with at the end; on Windows they are met with at once."""
-    if not hasattr(signal, "pthread_sigmask"):
+    if sys.platform == "win32":
         yield
         return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)

@@ -9,14 +9,17 @@ joins texts puts `eot` between, or asks encode for special tokens by name.
 
 import re
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
+from typing import Literal, Self
 
 import numpy as np
 
 from minigpt import bpe, gpt2, vocabularies
 from minigpt.bulk import BulkEncoder, all_reachable
 from minigpt.errors import DataError
+from minigpt.kinds import StrPath
 from minigpt.pieces import cut
 from minigpt.symbols import BYTE_IDS, BYTES
 from minigpt.token_checks import (
@@ -43,7 +46,12 @@ class Tokenizer:
     <|endoftext|>, the last id. tokens: the bytes of every id.
     """
 
-    def __init__(self, merges, ids=None, special=None):
+    def __init__(
+        self,
+        merges: Iterable[tuple[int, int]],
+        ids: Sequence[int] | None = None,
+        special: Mapping[str, int] | None = None,
+    ) -> None:
         self.merges, parts = checked_merges(merges)
         n = len(parts)
         self.special = {END_OF_TEXT: n} if special is None else dict(special)
@@ -57,28 +65,28 @@ class Tokenizer:
         self._is_sound, self._seen = False, 0
 
     @property
-    def n_vocab(self):
+    def n_vocab(self) -> int:
         """How many ids there are."""
         return len(self.tokens)
 
     @property
-    def eot(self):
+    def eot(self) -> int | None:
         """The id of <|endoftext|>, or of the only special token: the one that stands between documents."""
         return self.special.get(END_OF_TEXT, next(iter(self.special.values())))
 
     @property
-    def dtype(self):
+    def dtype(self) -> np.dtype:
         """The smallest type for arrays of ids: uint16 up to 65,536 of them, else uint32."""
         return np.dtype(np.uint16 if self.n_vocab <= 2**16 else np.uint32)
 
     @classmethod
-    def gpt2(cls):
+    def gpt2(cls) -> Self:
         """GPT-2's tokenizer, with its 50,257 ids."""
         lines = gpt2.read("vocab.bpe").split("\n")
         return cls(parse_merges(lines[1:-1], "vocab.bpe"))._known_to_be_sound()
 
     @classmethod
-    def train(cls, texts, n_vocab):
+    def train(cls, texts: Iterable[str], n_vocab: int) -> Self:
         """Learn a vocabulary of n_vocab ids, <|endoftext|> included, from an iterable of str.
 
         Nothing is left to chance, and the order of the texts does not matter: see bpe.learn for ties. Texts
@@ -88,7 +96,9 @@ class Tokenizer:
         words = {tuple(byte_ids(piece)): count for piece, count in count_pieces(texts).items()}
         return cls(bpe.learn(words, n_merges))._known_to_be_sound()
 
-    def encode(self, text, special=(), fast=None):
+    def encode(
+        self, text: str, special: Literal["all"] | Iterable[str] = (), fast: bool | None = None
+    ) -> list[int]:
         """The ids of a str. A lone surrogate, which UTF-8 cannot express, is encoded as U+FFFD.
 
         special: texts of special tokens to be found in the text, or "all"; elsewhere they are plain text.
@@ -105,21 +115,21 @@ class Tokenizer:
                 return ids.tolist()
         return list(chain.from_iterable(map(self._encoded.__getitem__, cut(text))))
 
-    def encode_array(self, text):
+    def encode_array(self, text: str) -> np.ndarray:
         """The ids of a str as an array, made in the fastest way there is."""
         text = checked_text(text, "text")
         ids = self._bulk.encode(text)
         return np.array(self.encode(text, fast=False) if ids is None else ids, self.dtype)
 
-    def decode(self, ids):
+    def decode(self, ids: Iterable[int]) -> str:
         """The text of a sequence of ids, or of a 1-D integer array; invalid UTF-8 becomes U+FFFD."""
         return self.decode_bytes(ids).decode("utf-8", errors="replace")
 
-    def decode_bytes(self, ids):
+    def decode_bytes(self, ids: Iterable[int]) -> bytes:
         """The bytes of a sequence of ids, or of a 1-D integer array."""
         return b"".join([self.tokens[token] for token in checked_ids(ids, self.n_vocab)])
 
-    def save(self, path):
+    def save(self, path: StrPath) -> None:
         """Write the tokenizer to a file, all of it or nothing.
 
         The name decides: .json is the Hugging Face format, .tiktoken a file of ranks, all else a readable
@@ -128,7 +138,7 @@ class Tokenizer:
         vocabularies.write(self, path)
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: StrPath) -> Self:
         """Read a tokenizer from a file of any format that save writes, from GPT-2's vocab.bpe, or from a
         folder that holds one. DataError if it is missing, damaged, or no byte-level BPE as GPT-2's.
         """

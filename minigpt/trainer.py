@@ -6,12 +6,13 @@ from functools import partial
 import numpy as np
 
 from minigpt import kernels
-from minigpt.arrays import device_of, on_device, on_host
+from minigpt.arrays import Flat, device_of, on_device, on_host
 from minigpt.comm import Alone
 from minigpt.config import OptimizerConfig
 from minigpt.door import checked_batches, checked_params, compute_dtype, flat_copy
 from minigpt.errors import CheckpointError, ConfigError, NumericsError
 from minigpt.kernels.cpu.memory import give_freed_memory_back
+from minigpt.kinds import Array
 from minigpt.memory import explained
 from minigpt.train import new_state, train_step
 
@@ -61,7 +62,7 @@ class Trainer:
         self.restore(state or new_state(params))
 
     @property
-    def params(self):
+    def params(self) -> Flat:
         """The current parameters, a mapping of names to arrays that later steps change."""
         return self.state.params
 
@@ -91,7 +92,7 @@ class Trainer:
             put_together(self.world, moment, place, shards, room)
         return state._replace(first=whole[0], second=whole[1])
 
-    def step(self, tokens, targets):
+    def step(self, tokens: Array, targets: Array) -> float:
         """One optimizer step on one batch; the loss before it, in nats a token.
 
         tokens, targets: integers (B, T), -1 in targets is not scored. Raises DataError, and

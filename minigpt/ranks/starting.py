@@ -45,7 +45,8 @@ def state_of(pid):
 
 def main():
     """Wait for the end of standard input, which closes with the rank too."""
-    pid, seconds, rank, size = int(sys.argv[1]), float(sys.argv[2]), *sys.argv[3:5]
+    pid, seconds = int(sys.argv[1]), float(sys.argv[2])
+    rank, size = sys.argv[3:5]
     if is_through(seconds):
         return
     if state_of(pid) == "T":

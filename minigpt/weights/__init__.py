@@ -1,11 +1,14 @@
 """A model as files: from OpenAI's, Hugging Face's, llm.c's and NumPy's formats, and to all but the first."""
 
+from collections.abc import Callable
 from functools import partial
 
 from minigpt.arrays import DTYPES, Flat, dtype_of
+from minigpt.config import GPTConfig
 from minigpt.disk import as_path
 from minigpt.door import checked_params
 from minigpt.errors import CheckpointError, ConfigError
+from minigpt.kinds import Params, StrPath
 from minigpt.model import param_shapes
 from minigpt.weights import llmc
 from minigpt.weights.formats import open_weights
@@ -18,7 +21,7 @@ from minigpt.weights.stored import fill
 __all__ = ["FORMATS", "hub_config", "load_weights", "read_tensors", "save_weights", "write_tensors"]
 
 STORED = DTYPES | HALVES  # number types of weights in files; minigpt computes in those of DTYPES
-FORMATS = {
+FORMATS: dict[str, Callable[[StrPath, GPTConfig, Params], None]] = {
     "safetensors": save_folder,
     "llmc": llmc.save_llmc,
     "llmc-bf16": partial(llmc.save_llmc, version=llmc.BFLOAT16),
@@ -26,7 +29,9 @@ FORMATS = {
 }
 
 
-def load_weights(path, dtype=None, n_head=None):
+def load_weights(
+    path: StrPath, dtype: str | None = None, n_head: int | None = None
+) -> tuple[GPTConfig, Flat]:
     """config and params from OpenAI's folder, safetensors, a model of llm.c, an .npz, a checkpoint of a run.
 
     dtype: None keeps the numbers as they are, and halves (float16, bfloat16) come as float32; any of these
@@ -41,7 +46,7 @@ def load_weights(path, dtype=None, n_head=None):
     return config, params
 
 
-def save_weights(path, config, params, format="safetensors"):
+def save_weights(path: StrPath, config: GPTConfig, params: Params, format: str = "safetensors") -> None:
     """Write params for load_weights and others: "safetensors" a folder, "llmc", "llmc-bf16", "npz" a file.
 
     A file is there whole or not at all. Raises ConfigError (format) and CheckpointError (params, path).

@@ -169,7 +169,9 @@ def plan_of(kind):
     return plan
 
 
-REFUSED = []  # kinds of products for which cublasLt had no algorithm, in the order in which they came up
+REFUSED: list[
+    str
+] = []  # kinds of products for which cublasLt had no algorithm, in the order in which they came up
 
 
 @functools.cache

@@ -13,7 +13,7 @@ COLUMNS = f"{'shape':>22} {'type':>9} {'least':>11} {'greatest':>11} {'norm':>11
 class Numbers(NamedTuple):
     """What an array's numbers are like; least, greatest and norm are of those that are finite."""
 
-    count: int
+    size: int
     strange: int  # how many are NaN or infinite
     least: float
     greatest: float
@@ -54,9 +54,9 @@ def table(tensors):
             faults.append(str(reason))
             yield f"{start} damaged"
             continue
-        total += found.count
+        total += found.size
         if found.strange:
-            faults.append(f"{name}: {found.strange:,} of {found.count:,} numbers are not finite")
+            faults.append(f"{name}: {found.strange:,} of {found.size:,} numbers are not finite")
         yield f"{start} {found.least:11.4g} {found.greatest:11.4g} {found.norm:11.4g}" + (
             f"  {found.strange:,} not finite" if found.strange else ""
         )
