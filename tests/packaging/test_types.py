@@ -1,4 +1,4 @@
-"""Types, by mypy; and by what typeshed knows of other systems, none of Python's names that they lack is used."""
+"""Types, by mypy; and by what typeshed knows of other systems, no name that they lack is used."""
 
 import re
 import subprocess

@@ -169,9 +169,7 @@ def plan_of(kind):
     return plan
 
 
-REFUSED: list[
-    str
-] = []  # kinds of products for which cublasLt had no algorithm, in the order in which they came up
+REFUSED: list[Kind] = []  # kinds of products for which cublasLt had no algorithm, as they came up
 
 
 @functools.cache
