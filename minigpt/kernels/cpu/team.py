@@ -13,6 +13,9 @@ WORTHWHILE_PRODUCT = 16 * 1024 * 1024  # multiplications
 FEW = 16  # rows; a product of so few takes as long as its weights take to be read
 ALIGN = 16  # cuts of a matrix lie on whole cache lines
 
+TEAMS: weakref.WeakSet["Team"] = weakref.WeakSet()
+
+
 def start_again():
     """Give every team new threads: a forked child has none of its parent's, and would wait for them."""
     for team in TEAMS:
