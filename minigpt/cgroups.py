@@ -9,9 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path("/sys/fs/cgroup")
-MINE = Path(
-    "/proc/self/cgroup"
-)  # a line for each tree: number:controllers:path, version 2 has no controllers
+MINE = Path("/proc/self/cgroup")  # a line a tree: number:controllers:path; version 2 names no controllers
 
 
 def least(controller: str, read: Callable[[Path], float]) -> float | None:
