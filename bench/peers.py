@@ -12,17 +12,17 @@ BETAS, EPS, WEIGHT_DECAY, CLIP, LR = (0.9, 0.95), 1e-8, 0.1, 1.0, 6e-4
 class Peer:
     """A process that makes training steps when told to, and sleeps in between."""
 
-    def __init__(self, make, config, B, T, threads):
+    def __init__(self, make, config, B, T, threads, steps=1):
         here, there = multiprocessing.Pipe()
         context = multiprocessing.get_context(
             "spawn"
         )  # nothing of this process, its memory above all, comes along
-        self._process = context.Process(target=serve, args=(there, make, config, B, T, threads), daemon=True)
+        self._process = context.Process(target=serve, args=(there, make, config, B, T, threads, steps), daemon=True)
         self._process.start()
         self._pipe = here
 
     def ask(self, what):
-        """What is "step" (seconds and loss), "peak" (operations a second) or "memory" (bytes, so far)."""
+        """What is "step" (seconds of one of its steps, and loss), "peak" (operations a second) or "memory" (bytes, so far)."""
         self._pipe.send(what)
         answer = self._pipe.recv()
         if isinstance(answer, str):
@@ -34,23 +34,24 @@ class Peer:
         self._process.join()
 
 
-def serve(pipe, make, config, B, T, threads):
+def serve(pipe, make, config, B, T, threads, steps):
     """Answer what comes through the pipe."""
     step = make(config, threads)
     tokens, targets = np.random.default_rng(1).integers(0, config.n_vocab, (2, B, T))
     while (what := pipe.recv()) != "end":
-        pipe.send(answer(what, step, tokens, targets, threads))
+        pipe.send(answer(what, step, tokens, targets, threads, steps))
 
 
-def answer(what, step, tokens, targets, threads):
+def answer(what, step, tokens, targets, threads, steps):
     """The reply to one request."""
     if what == "memory":
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     if what == "peak":
         return peak(threads)
     start = time.perf_counter()
-    loss = step(tokens, targets)
-    return time.perf_counter() - start, loss
+    for _ in range(steps):
+        loss = step(tokens, targets)
+    return (time.perf_counter() - start) / steps, loss
 
 
 def peak(threads):
