@@ -14,15 +14,16 @@ class Peer:
 
     def __init__(self, make, config, B, T, threads, steps=1):
         here, there = multiprocessing.Pipe()
-        context = multiprocessing.get_context(
-            "spawn"
-        )  # nothing of this process, its memory above all, comes along
-        self._process = context.Process(target=serve, args=(there, make, config, B, T, threads, steps), daemon=True)
+        context = multiprocessing.get_context("spawn")  # nothing of this process, its memory above all
+        work = there, make, config, B, T, threads, steps
+        self._process = context.Process(target=serve, args=work, daemon=True)
         self._process.start()
         self._pipe = here
 
     def ask(self, what):
-        """What is "step" (seconds of one of its steps, and loss), "peak" (operations a second) or "memory" (bytes, so far)."""
+        """What is "step" (seconds of each of its steps, the last one's loss), "peak" (operations a second) or
+        "memory" (bytes, so far).
+        """
         self._pipe.send(what)
         answer = self._pipe.recv()
         if isinstance(answer, str):

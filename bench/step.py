@@ -62,7 +62,7 @@ def measure(config, B, T, options):
 
 
 def row(config, B, T, seconds, peaks, memory):
-    """The figures of one trainer. Shares are of the best peak, and of the median of all, as the time is one."""
+    """The figures of one trainer. Shares are of the best peak, and of the median one, as the step is."""
     median, rate = statistics.median(seconds), flops_per_token(config, T) * B * T
     return {
         "ms": 1e3 * median,
@@ -94,9 +94,10 @@ def main():
         rows = results[name] = measure(config, B, T, options)
         ratio = rows["torch"]["ms"] / rows["minigpt"]["ms"]
         for trainer, r in rows.items():
+            shares = f"{r['share_of_peak']:9.0%}{r['share_of_median_peak']:11.0%}"
             print(
-                f"{name:15s}{trainer:9s}{r['ms']:8.1f}{r['spread_ms']:8.1f}{r['tokens_per_second']:9.0f}"
-                f"{r['share_of_peak']:9.0%}{r['share_of_median_peak']:11.0%}{r['memory_mb']:7.0f}{ratio if trainer == 'minigpt' else 1:15.2f}",
+                f"{name:15s}{trainer:9s}{r['ms']:8.1f}{r['spread_ms']:8.1f}{r['tokens_per_second']:9.0f}{shares}"
+                f"{r['memory_mb']:7.0f}{ratio if trainer == 'minigpt' else 1:15.2f}",
                 flush=True,
             )
     if options.save:
