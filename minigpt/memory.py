@@ -1,9 +1,7 @@
 """How much of a GPU's memory a training step takes, part by part, and what to say when it does not suffice.
 
-Counted from what kernels/cuda keeps (operations.py, block.py, attention.py, gradient.py, and what may be
-chosen instead), at the moment when most is held at once: in backward, when the last block's or the one
-before's is nearly done. What the weights' gradients are made of is kept until the next block's are known,
-so a block's activations are not gone before the next one's work has begun.
+Counted from what kernels/cuda keeps (operations.py, block.py, attention.py, and what may be chosen instead),
+at the moment when most is held at once: in backward, when the last block's is nearly done.
 
 B batch, T time, C channels, H heads, F = 4C, V vocabulary, L layers, P parameters.
 """
@@ -80,9 +78,7 @@ def work_bytes(config, batch_size, context, dtype, attention="tiles", products="
         block = max(block, (1 + 4 + 1 + 1 + 3 + 1 + 1 + 3) * x + layer["probs"] + norm + gelu)
     if how(config, T, dtype, attention) == "cudnn":  # dqkv is there, dn is still the other
         block = max(block, (1 + 4 + 1 + 1 + 1 + 3) * x + cudnn_bytes(config, B, T) + norm + gelu)
-    # one block further down, the last block's partial sums are still there; what attention kept of it is not
-    below = 2 * norm + gelu - (sum(layer.values()) - 16 * x)
-    return x + norm + block + max(0, below if config.n_layer > 1 else 0)
+    return x + block  # x: what the gradient of the head is still to be made of
 
 
 def cudnn_bytes(config, B, T):
