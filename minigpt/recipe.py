@@ -14,7 +14,7 @@ from minigpt.flags import check_words, refuse_empty
 
 SMALL = {
     "n_layer": 4, "n_head": 4, "n_embd": 256, "tokenizer": "train", "n_vocab": 16384, "context": 128,
-    "steps": 600, "batch_size": 8, "tokens_per_step": 1024,
+    "steps": 800, "batch_size": 8, "tokens_per_step": 1024,
     "lr": 2e-3, "warmup": 80, "schedule": "cosine",
 }  # fmt: skip
 

@@ -61,7 +61,7 @@ def weights(root):
 
 def lost_step(root):
     """A run whose last step was not finite, because its table of tokens is far too large."""
-    config, params = minigpt.load_weights(root / "runs" / "small" / "step_00000600")
+    config, params = minigpt.load_weights(root / "runs" / "small" / "step_00000800")
     trainer = minigpt.Trainer(config, params)
     trainer.params["wte.weight"][...] *= 1e21
     tokens = np.arange(32).reshape(2, 16)
