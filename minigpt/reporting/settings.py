@@ -4,7 +4,8 @@ import dataclasses
 import shlex
 
 from minigpt.flags import flag_of
-from minigpt.recipe import PRESET_RECIPES, Recipe
+from minigpt.options import Recipe
+from minigpt.recipe import PRESET_RECIPES
 
 PLACES = ("out", "resume", "allow_changes")  # where a run lies, not what it is
 

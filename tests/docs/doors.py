@@ -13,7 +13,8 @@ from packaging.requirements import Requirement
 import bench.gpu.__main__
 import minigpt.cli
 import reference.__main__
-from minigpt.recipe import Recipe, resolved
+from minigpt.options import Recipe
+from minigpt.recipe import resolved
 from minigpt.usage import parsed
 from tests.docs.blocks import ROOT
 

@@ -9,7 +9,8 @@ import pytest
 
 from minigpt import DataError, cli
 from minigpt.log import Log
-from minigpt.recipe import Recipe, resolved
+from minigpt.options import Recipe
+from minigpt.recipe import resolved
 from minigpt.reporting.layers import layers_of
 from minigpt.reporting.numbers import one, spread
 from minigpt.reporting.samples import LONGEST, of_line, samples_of, visible
