@@ -143,7 +143,8 @@ def frame_losses(axes, runs, lowest):
     curves = [known(history, name) for _, history, _ in runs for name in ("loss", "val_loss")]
     if not (found := frame_of_losses(curves)):
         return False
-    low, top, above = min(found[0], lowest), *found[1:]
+    low, top, above = found
+    low = min(low, lowest)
     margin = MARGIN * (top - low) or 1.0
     axes.set_ylim(low - margin, top + margin)
     return above
