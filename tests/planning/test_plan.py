@@ -3,8 +3,6 @@
 import dataclasses
 import json
 import math
-import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -272,23 +270,6 @@ def test_every_figure_can_be_asked_for():
     flags = {field.name for field in dataclasses.fields(Plan)}
     assert flags >= {"preset", "gpu", "gpus", "price", "tokens", "steps", "mfu", "tokens_per_second", "hours",
                      "batch_size", "recompute", "zero", "json"}  # fmt: skip
-
-
-README = (Path(__file__).parents[2] / "README.md").read_text()
-SHOWN = re.findall(r"```\n\$ minigpt (plan .*)\n((?:.*\n)*?)```", README)
-
-
-@pytest.mark.parametrize(("words", "shown"), SHOWN, ids=[words for words, _ in SHOWN])
-def test_the_readme_shows_what_is_printed(words, shown, capsys):
-    assert main(words.split()) == 0
-    printed = capsys.readouterr().out
-    for part in shown.split("...\n"):
-        assert part.strip("\n") in printed
-
-
-def test_the_readme_shows_a_plan_and_a_contradiction():
-    assert len(SHOWN) == 2
-    assert "contradiction: " in SHOWN[1][1]
 
 
 def test_recomputing_costs_forward_once_more():
