@@ -51,6 +51,9 @@ goldens: $(VENV)/.oracle  # make tests/golden anew from torch
 bench: $(VENV)/.proof  # steps against torch, tokens against tiktoken, writing against transformers, each in one run
 	$(RUN)/python -m bench.step $(ARGS)
 	$(RUN)/python -m bench.sample $(ARGS)
+	$(RUN)/python -m bench.ops $(ARGS)
+	$(RUN)/python -m bench.threads $(ARGS)
+	$(RUN)/python -m bench.blas $(ARGS)
 	$(RUN)/python -m bench.data $(ARGS)
 
 scaling: $(VENV)/.test  # on paper: steps on 1 to 1,024 GPUs; docs/scaling.md and its picture made anew
