@@ -1,4 +1,4 @@
-"""python -m bench.threads: a training step on one thread and on more, in turn: what each further thread gives."""
+"""python -m bench.threads: a training step on one thread and on more, in turn."""
 
 import dataclasses
 import statistics
