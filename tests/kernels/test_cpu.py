@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import warnings
 
 import numpy as np
 import pytest
@@ -99,6 +100,31 @@ def test_blas_has_its_threads_back_after_trainers_ran_side_by_side():
     assert len({trainer.params.buffer.tobytes() for trainer in trainers}) == 1
 
 
+def test_a_session_holds_in_any_thread_and_ends_in_any_order():
+    """threadpoolctl alone would hear the thread that came first, and no other as long as that lives."""
+    before, ops, seen = blas_threads(), cpu_table(2), []
+    entered, leave = threading.Event(), threading.Event()
+
+    def other():
+        with ops.session():
+            seen.append(blas_threads())
+            entered.set()
+            leave.wait(60)
+
+    thread = threading.Thread(target=other)
+    with ops.session():
+        pass
+    thread.start()
+    entered.wait(60)
+    with ops.session(1):
+        seen.append(blas_threads())
+        leave.set()
+        thread.join()
+        seen.append(blas_threads())
+    assert seen == [[count] * len(before) for count in (1, 2, 2)]
+    assert blas_threads() == before
+
+
 FORK = """
 import os, sys, numpy as np, minigpt
 config = minigpt.GPTConfig(n_layer=1, n_head=2, n_embd=64, n_ctx=64, n_vocab=2048)
@@ -123,13 +149,26 @@ def test_an_error_in_any_thread_comes_out():
         cpu_table(2).linear_forward(np.ones((2, 8, 3), np.float32), np.ones((4, 5)), np.ones(5))
 
 
+@pytest.mark.parametrize("value", [np.inf, 1e30])
+def test_no_thread_warns_of_what_the_guard_judges(value):
+    """np.errstate is its thread's own: NumPy would say in every other what is ignored in the first."""
+    params = far_from_init("float32")
+    params["h.0.attn.c_attn.weight"][0] = value
+    with small_blocks(), warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        report = minigpt.Trainer(CONFIG, params, threads=3).step_in_parts([batch(3, 20)])
+    assert not report.verdict.accepted
+    assert not found, found[0].message
+
+
 def test_blas_has_its_own_threads_for_a_few_rows_alone():
     before, ops = blas_threads(), cpu_table(2)
     with ops.session():
         assert blas_threads() == [1] * len(before)
         with ops.session(1):
             assert blas_threads() == [2] * len(before)
-        with ops.session(1000):
-            assert blas_threads() == [1] * len(before)
+            with ops.session(1000):
+                assert blas_threads() == [1] * len(before)
+            assert blas_threads() == [2] * len(before)
         assert blas_threads() == [1] * len(before)
     assert blas_threads() == before

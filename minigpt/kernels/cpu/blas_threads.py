@@ -3,33 +3,48 @@
 import contextlib
 import threading
 
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import OpenBLASController, ThreadpoolController
 
 
 class BlasThreads:
-    """Who is inside `at` has BLAS at so many threads, the latest to come of several; the last restores it."""
+    """Who is inside `at` has BLAS at so many threads, the latest to come of several; the last restores it.
+
+    The number is the whole process's. threadpoolctl hears one thread alone, and says nothing to others, until
+    that one gives control back, which is done here after each word.
+    """
 
     def __init__(self):
-        self._lock, self._wishes, self._blas = threading.Lock(), [], None
+        self._lock, self._wishes, self._blas = threading.Lock(), {}, None  # who -> count, the latest last
 
     @contextlib.contextmanager
     def at(self, count):
         """BLAS at `count` threads."""
-        with self._lock:
+        who = object()
+        with self._control():
             self._blas = self._blas or ThreadpoolController()
             limit = self._blas.limit(limits=count, user_api="blas")
             if not self._wishes:
                 self._before = limit
-            self._wishes.append(count)
+            self._wishes[who] = count
         try:
             yield
         finally:
-            with self._lock:
-                self._wishes.remove(count)
+            with self._control():
+                del self._wishes[who]
                 if self._wishes:
-                    self._blas.limit(limits=self._wishes[-1], user_api="blas")
+                    *_, latest = self._wishes.values()
+                    self._blas.limit(limits=latest, user_api="blas")
                 else:
                     self._before.restore_original_limits()
+
+    @contextlib.contextmanager
+    def _control(self):
+        """Nobody else changes the number meanwhile."""
+        with self._lock:
+            try:
+                yield
+            finally:
+                OpenBLASController.clear_controlling_thread()
 
 
 BLAS_THREADS = BlasThreads()
