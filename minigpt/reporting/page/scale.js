@@ -28,7 +28,7 @@ function nearest(sorted, value) {
   return Math.abs(sorted[low] - value) <= Math.abs(sorted[high] - value) ? low : high;
 }
 
-// the path through points, broken where there is no number; a point between breaks is a dot
+// the path through points, broken where there is no number
 function path(xs, ys) {
   let said = "",
     pen = false;
@@ -38,7 +38,6 @@ function path(xs, ys) {
       continue;
     }
     said += `${pen ? "L" : "M"}${xs[i].toFixed(1)} ${ys[i].toFixed(1)}`;
-    if (!pen && ys[i + 1] == null) said += "h0";
     pen = true;
   }
   return said;
