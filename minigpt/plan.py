@@ -47,7 +47,7 @@ def planned(options):
 
 def machine(about):
     """What one GPU is, and how many there are."""
-    there, known = memory.available(about), about.machine
+    there, known = about.memory, about.machine
     return {
         "name": known.name, "gpu": about.options.gpu, "gpus": about.gpus, "dtype": about.dtype,
         "peak": known.peak, "memory": there if there < float("inf") else None, "power": known.power,

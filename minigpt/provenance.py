@@ -2,11 +2,14 @@
 
 import dataclasses
 import importlib.metadata
+import math
 import os
 import platform
 
 import numpy as np
 from threadpoolctl import threadpool_info
+
+from minigpt.free_memory import all_of_machine
 
 BLAS = ("internal_api", "version", "threading_layer", "architecture", "num_threads")
 
@@ -46,12 +49,10 @@ def machine():
             names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
     except OSError:
         names = []
-    try:
-        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        memory = None
+    memory = all_of_machine()
+    known = None if math.isinf(memory) else memory
     processor = names[0] if names else platform.processor() or platform.machine()
-    return {"processor": processor, "cores": os.cpu_count(), "memory": memory, "system": platform.platform()}
+    return {"processor": processor, "cores": os.cpu_count(), "memory": known, "system": platform.platform()}
 
 
 def version(package):

@@ -13,6 +13,7 @@ SHAPE = {name: name for name in ("n_layer", "n_head", "n_embd", "n_vocab")} | {"
 
 def about_of(folder):
     """(starts, remark) of a run's folder; of an older run what its newest checkpoint knows, if it has one."""
+    remark = ""
     if exists(folder / STARTS):
         starts, remark = records(folder / STARTS, of_start, "a JSON object with a step")
         if starts:
@@ -23,8 +24,8 @@ def about_of(folder):
         except CheckpointError:
             continue
         if type(record.get("recipe")) is dict:
-            return [of_record(record)], ""
-    return [], ""
+            return [of_record(record)], remark
+    return [], remark
 
 
 def of_start(line):

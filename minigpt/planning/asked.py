@@ -1,8 +1,9 @@
 """From flags to what is planned: the model, the machine, how a step is shared out. Bad flags end here."""
 
 import dataclasses
+import functools
 
-from minigpt import kernels
+from minigpt import kernels, room
 from minigpt.config import LIMITS, GPTConfig, number_between, whole_between
 from minigpt.errors import ConfigError
 from minigpt.flags import check_words
@@ -27,6 +28,11 @@ class Asked:
     def on_cores(self):
         """Whether there is no GPU."""
         return self.options.gpu == "cpu"
+
+    @functools.cached_property
+    def memory(self):
+        """Bytes for one rank: of the GPU, or of what this machine had left when it was first asked."""
+        return room.available_bytes() / self.gpus if self.on_cores else self.machine.memory
 
     @property
     def price(self):

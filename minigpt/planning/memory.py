@@ -5,7 +5,7 @@ from bisect import bisect_right
 
 import numpy as np
 
-from minigpt import memory, room
+from minigpt import memory
 from minigpt.cores import available_cores
 from minigpt.planning import cpu_memory
 
@@ -53,22 +53,14 @@ def table(asked):
     return "reference" if asked.dtype == "float64" else asked.options.ops
 
 
-def available(asked):
-    """Bytes for one rank: of the GPU, or of what this machine still has, shared among the ranks."""
-    if asked.on_cores:
-        return room.available_bytes() / asked.gpus
-    return asked.machine.memory
-
-
 def largest_batch(asked, zero, recompute):
     """The most windows of a micro-batch that fit; 0 if not even one does, None if memory is not known."""
-    bytes_there = available(asked)
-    if math.isinf(bytes_there):
+    if math.isinf(asked.memory):
         return None
     spare = 0 if asked.on_cores else memory.OTHERS
     sizes = range(1, memory.MOST + 1)
     return bisect_right(
-        sizes, bytes_there - spare, key=lambda batch: sum(parts_of(asked, batch, zero, recompute).values())
+        sizes, asked.memory - spare, key=lambda batch: sum(parts_of(asked, batch, zero, recompute).values())
     )
 
 

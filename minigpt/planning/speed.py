@@ -32,9 +32,10 @@ def micro_batches(asked, tokens_per_step, most):
     """(micro-batches a step on each GPU, windows in each). Raises ConfigError if it cannot be shared out."""
     T, gpus, given = asked.config.n_ctx, asked.gpus, asked.options.batch_size
     if tokens_per_step % (T * gpus):
+        nearest = max(1, round(tokens_per_step / T / gpus)) * T * gpus
         raise ConfigError(
             f"tokens_per_step must be a multiple of gpus * context = {gpus} * {T} = {gpus * T}: "
-            f"found {tokens_per_step}"
+            f"found {tokens_per_step}; use {nearest}"
         )
     own = tokens_per_step // T // gpus
     fitting = max((b for b in divisors(own) if b <= most), default=1)

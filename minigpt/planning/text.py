@@ -98,8 +98,9 @@ def cell(way, unit):
 
 def arithmetic(plan):
     """Floating-point operations a token."""
+    padded = {"llm.c": "; V padded to 128s"} if plan["model"]["n_vocab"] % 128 else {}
     rows = [
-        row(f"{NAMES[name]}: {FORMULAS[name]}", f"{n / 1e6:,.1f}", "MFLOP")
+        row(f"{NAMES[name]}: {FORMULAS[name]}", f"{n / 1e6:,.1f}", f"MFLOP{padded.get(name, '')}")
         for name, n in plan["flops_per_token"].items()
     ]
     return "\n".join(["arithmetic of a token, forward and backward, as counted by", *rows])

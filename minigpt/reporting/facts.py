@@ -4,6 +4,7 @@ import numpy as np
 
 from minigpt.history.frames import known
 from minigpt.log import clock
+from minigpt.reporting.numbers import counted
 from minigpt.reporting.settings import steps_asked
 
 DATA = "State of the Union addresses"  # what a run without --data reads
@@ -12,14 +13,15 @@ DATA = "State of the Union addresses"  # what a run without --data reads
 def lead(history):
     """One sentence: which model, trained how far on what, with which result."""
     about, losses, asked = history.about, known(history, "loss")[1], steps_asked(history)
-    steps = f"{history.last_step:,}" + (f" of {asked:,}" if asked and asked != history.last_step else "")
-    fall = f": from a loss of {losses[0]:.2f} to {losses[-1]:.2f} nats a token" if len(losses) else ""
+    last = history.last_step
+    steps = f"{last:,} of {counted(asked, 'step')}" if asked and asked != last else counted(last, "step")
+    fall = f": from a loss of {losses[0]:.2f} to {losses[-1]:.2f} nats a token" if len(losses) > 1 else ""
     if not about:
-        return f"{steps} steps{fall}."
+        return f"{steps}{fall}."
     size = about["model"].get("parameters")
     text = about["data"].get("name") or about["recipe"].get("data") or DATA
     model = f"A model of {size:,} parameters" if type(size) is int else "A model"
-    return f"{model}, trained for {steps} steps on {text}{fall}."
+    return f"{model}, trained for {steps} on {text}{fall}."
 
 
 def figures(history):

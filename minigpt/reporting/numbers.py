@@ -17,6 +17,11 @@ def one(value, digits=5):
     return int(rounded) if rounded.is_integer() and abs(rounded) < 2**53 else rounded
 
 
+def counted(n, one, many=None):
+    """1 step, 20 steps; many: the plural, if it is not one with an s."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
 def spread(n, most):
     """At most `most` of n places, evenly, the first and the last among them.
 

@@ -10,6 +10,7 @@ from minigpt.history.run import folder_of
 from minigpt.reporting.curves import curves_of
 from minigpt.reporting.facts import begun, figures, lead, machine
 from minigpt.reporting.layers import layers_of
+from minigpt.reporting.numbers import counted
 from minigpt.reporting.samples import samples_of
 from minigpt.reporting.settings import command, settings, steps_asked
 
@@ -22,7 +23,7 @@ SCRIPTS = ("elements", "theme", "numbers", "scale", "marks", "chart", "curves", 
 
 def page_of(history):
     """(the page's bytes, what it holds in words, what was left out of it)."""
-    folder = folder_of(history.path)
+    folder = history.path if os.path.isdir(history.path) else folder_of(history.path)
     if os.path.isdir(folder):
         (samples, n_samples, torn), (layers, n_layers, cut) = samples_of(folder), layers_of(folder)
     else:
@@ -42,7 +43,8 @@ def page_of(history):
         "begun": begun(history),
         "clip": history.about.get("recipe", {}).get("clip"),
     }
-    counts = f"{history.last_step:,} steps, {n_samples:,} samples, {n_layers:,} notes of layers"
+    notes = counted(n_layers, "note of layers", "notes of layers")
+    counts = f"{counted(history.last_step, 'step')}, {counted(n_samples, 'sample')}, {notes}"
     return filled(run).encode(errors="replace"), counts, [remark for remark in (torn, cut) if remark]
 
 

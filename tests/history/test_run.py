@@ -163,6 +163,14 @@ def test_a_damaged_start_is_named(tmp_path, line):
         read_run(tmp_path)
 
 
+def test_a_start_that_was_torn_off_is_told(tmp_path):
+    write_metrics(tmp_path, 3)
+    (tmp_path / "starts.jsonl").write_text(start()[:-9])
+    history = read_run(tmp_path)
+    assert history.starts == []
+    assert history.remarks == [f"{tmp_path / 'starts.jsonl'}: its last line is not whole, and is left out"]
+
+
 def test_runs_of_one_name_are_told_apart(tmp_path):
     paths = [write_metrics(tmp_path / name / "run", 3) for name in ("a", "b")]
     assert names_of([read_run(path) for path in paths]) == ["a/run", "b/run"]

@@ -9,6 +9,7 @@ import pytest
 
 import minigpt
 from bench.scaling.forecast import forecast
+from minigpt import room
 from minigpt.cli import main
 from minigpt.decode import Cache
 from minigpt.gpus import MACHINES
@@ -210,6 +211,22 @@ def test_the_cache_is_what_generation_keeps():
     assert 16 * found["cache"]["float32"] == Cache(config, np.zeros(1, "float32")).nbytes
 
 
+def test_the_memory_of_cores_is_asked_for_once(monkeypatch):
+    left = iter([8e9])
+    monkeypatch.setattr(room, "available_bytes", lambda: next(left))
+    found = plan(preset="small", gpu="cpu")
+    ways = found["memory"]["ways"]
+    assert found["machine"]["memory"] == 8e9
+    assert ways["plain"]["largest_batch"] == ways["zero"]["largest_batch"]
+
+
+def test_a_padded_vocabulary_is_said_where_it_is_counted(capsys):
+    for n_vocab, padded in ((50257, True), (50304, False)):
+        main(["plan", "--n-vocab", str(n_vocab)])
+        out = capsys.readouterr().out
+        assert ("MFLOP; V padded to 128s" in out) == padded
+
+
 def test_energy_is_the_boards_at_their_published_power():
     run = plan(preset="gpt2-xl", gpus=8, tokens_per_second=150e3)["run"]
     assert run["kilowatt_hours"] == pytest.approx(8 * 0.7 * run["seconds"] / HOUR)
@@ -246,6 +263,8 @@ def test_a_price_is_for_each_gpu():
 WRONG = {
     "--gpus 12": "gpus: a node has 8; expected whole nodes beyond one, found 12; use 8 or 16",
     "--gpus 3": "tokens_per_step must be a multiple of gpus \\* context = 3 \\* 1024 = 3072: found 524288",
+    "--gpus 8 --tokens-per-step 1000000": "8 \\* 1024 = 8192: found 1000000; use 999424",
+    "--gpus 8 --tokens-per-step 1": "8192: found 1; use 8192",
     "--mfu 38": "mfu must be at least 1e-09 and at most 1: found 38",
     "--batch-size 7 --gpus 8": "windows in batches of 7 cannot be dealt to 8 equally",
     "--n-head 7": "n_embd must be divisible by n_head",

@@ -109,6 +109,15 @@ def test_a_run_without_notes_and_samples_has_none(tmp_path):
     assert page["asked"] is None
 
 
+@pytest.mark.parametrize(("steps", "lead", "said"), [
+    (1, "1 step.", "1 step, 0 samples, 0 notes of layers"),
+    (2, "2 steps: from a loss of 8.66 to 8.81 nats a token.", "2 steps, 0 samples, 0 notes of layers"),
+])  # fmt: skip
+def test_one_is_not_many(tmp_path, capsys, steps, lead, said):
+    assert written(write_metrics(tmp_path / "run", steps), tmp_path / "a.html")["lead"] == lead
+    assert f": run, {said}, " in capsys.readouterr().out
+
+
 def test_a_price_counts_every_rank_s_machine(tmp_path):
     (write_metrics(tmp_path / "run", 1000) / "starts.jsonl").write_text(start() + "\n")  # 32 s, 2 ranks, $36
     assert dict(written(tmp_path / "run", tmp_path / "a.html")["figures"])["price of the steps"] == "$0.64"
@@ -221,6 +230,14 @@ def test_damaged_lines_are_named_and_a_torn_end_is_left_out(tmp_path, name, line
     (tmp_path / name).write_text(f"{good}\n{good[:-4]}")
     assert read(tmp_path)[1] == 1
     assert "its last line is not whole" in read(tmp_path)[2]
+
+
+def test_what_was_left_out_is_told_by_the_path_that_was_given(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (write_metrics(tmp_path / "run", 3) / "samples.txt").write_text("step 1: 'a")
+    written("run", tmp_path / "a.html")
+    error = capsys.readouterr().err
+    assert error == "minigpt: run/samples.txt: its last line is not whole, and is left out\n"
 
 
 def test_numbers_that_are_not_finite_are_null(tmp_path):

@@ -12,13 +12,14 @@ from tests.support.report_page import layers_line, written
 __all__ = ["browser"]
 
 WIDTHS, SCHEMES = (360, 768, 1280), ("light", "dark")
+NAMES = ("whole", "bare", "theirs", "once")
 STEPS, EVERY = 240, 20
 LAST = "<b>bold</b> </script><script>alert(1)</script> the people of the United States"
 
 
 @pytest.fixture(scope="module")
 def paths(tmp_path_factory):
-    """Pages of a whole run, of one that noted nothing else than steps, of a log by llm.c."""
+    """Pages of a whole run, of one that noted steps alone, of a log by llm.c, of a single step."""
     root = tmp_path_factory.mktemp("pages")
     whole = write_metrics(root / "whole", STEPS)
     parts = {
@@ -32,9 +33,11 @@ def paths(tmp_path_factory):
     (whole / "layers.jsonl").write_text("\n".join(lines) + "\n")
     write_metrics(root / "bare", 30)
     write_main_log(root / "theirs" / "main.log", 3000)
-    for name in ("whole", "bare", "theirs"):
+    once = start(recipe={"steps": 1, "data": f"{'a-deep-folder/' * 9}*.txt"})
+    (write_metrics(root / "once", 1) / "starts.jsonl").write_text(once + "\n")
+    for name in NAMES:
         written(root / name, root / f"{name}.html")
-    return {name: root / f"{name}.html" for name in ("whole", "bare", "theirs")}
+    return {name: root / f"{name}.html" for name in NAMES}
 
 
 @pytest.fixture
@@ -70,6 +73,15 @@ def test_what_a_run_has_not_noted_is_said(browser, paths):
         assert "--layers-every 0" in said[1]
         assert "does not tell the run's settings" in said[2]
         assert page.locator("canvas").count() == 0
+
+
+def test_a_single_step_is_a_dot(browser, paths):
+    with opened(browser, paths["once"]) as (page, _):
+        assert page.locator("figure").count() == 4
+        for figure in page.locator("figure").all():
+            assert figure.locator("circle.lone").count() == 1
+            assert figure.locator("circle.lone").bounding_box()["width"] > 4
+        assert " parameters, trained for 1 step on " in page.locator(".lead").text_content()
 
 
 def readings(page):
@@ -235,7 +247,7 @@ def test_gpt2_s_losses_stand_beside_a_run_on_the_same_text(page, browser, paths)
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("name", ["whole", "bare", "theirs"])
+@pytest.mark.parametrize("name", NAMES)
 def test_nothing_sticks_out(browser, paths, name, width):
     with opened(browser, paths[name], width) as (page, trouble):
         page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
@@ -263,7 +275,7 @@ def test_axis_numbers_do_not_overlap(browser, paths, width):
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-@pytest.mark.parametrize("name", ["whole", "bare", "theirs"])
+@pytest.mark.parametrize("name", NAMES)
 def test_text_can_be_read_in_light_and_dark(browser, paths, name, scheme):
     with opened(browser, paths[name], scheme=scheme) as (page, _):
         page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")

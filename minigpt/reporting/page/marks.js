@@ -63,6 +63,7 @@ function drawn(curve, place) {
     ];
   }
   const line = svg("path", { class: curve.kind, d: path(xs, at(curve.ys)) });
+  if (curve.kind === "line") return [line, ...lone(xs, at(curve.ys))];
   if (curve.kind !== "points") return [line];
   const size = xs.length > 40 ? 2 : 3.5;
   return [
@@ -71,4 +72,13 @@ function drawn(curve, place) {
       (y, i) => y != null && svg("circle", { class: "points", cx: xs[i], cy: y, r: size }),
     ),
   ].filter(Boolean);
+}
+
+// numbers without neighbours, of which no line can be drawn
+function lone(xs, ys) {
+  return ys.flatMap((y, i) =>
+    y != null && ys[i - 1] == null && ys[i + 1] == null
+      ? [svg("circle", { class: "lone", cx: xs[i], cy: y, r: 3 })]
+      : [],
+  );
 }
