@@ -3,6 +3,7 @@
 import os
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from itertools import pairwise
 
 from minigpt.kernels.cpu.blas_threads import BLAS_THREADS
@@ -73,8 +74,8 @@ class Team:
         return self.parts(rows, columns, work=rows * columns * depth if rows > FEW else 0)
 
     def share(self, job, parts):
-        """[job(part), ...] for each part, one part a thread at most."""
-        waiting = [self._pool.submit(job, part) for part in parts[1:]]
+        """[job(part), ...] for each part, one part a thread at most, in the caller's np.errstate."""
+        waiting = [self._pool.submit(copy_context().run, job, part) for part in parts[1:]]
         try:
             first = job(parts[0])
         finally:
