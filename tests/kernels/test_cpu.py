@@ -100,6 +100,31 @@ def test_blas_has_its_threads_back_after_trainers_ran_side_by_side():
     assert len({trainer.params.buffer.tobytes() for trainer in trainers}) == 1
 
 
+def test_a_session_holds_in_any_thread_and_ends_in_any_order():
+    """threadpoolctl alone would hear the thread that came first, and no other as long as that lives."""
+    before, ops, seen = blas_threads(), cpu_table(2), []
+    entered, leave = threading.Event(), threading.Event()
+
+    def other():
+        with ops.session():
+            seen.append(blas_threads())
+            entered.set()
+            leave.wait(60)
+
+    thread = threading.Thread(target=other)
+    with ops.session():
+        pass
+    thread.start()
+    entered.wait(60)
+    with ops.session(1):
+        seen.append(blas_threads())
+        leave.set()
+        thread.join()
+        seen.append(blas_threads())
+    assert seen == [[count] * len(before) for count in (1, 2, 2)]
+    assert blas_threads() == before
+
+
 FORK = """
 import os, sys, numpy as np, minigpt
 config = minigpt.GPTConfig(n_layer=1, n_head=2, n_embd=64, n_ctx=64, n_vocab=2048)

@@ -3,11 +3,15 @@
 import contextlib
 import threading
 
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import OpenBLASController, ThreadpoolController
 
 
 class BlasThreads:
-    """Who is inside `at` has BLAS at so many threads, the latest to come of several; the last restores it."""
+    """Who is inside `at` has BLAS at so many threads, the latest to come of several; the last restores it.
+
+    The number is the whole process's. threadpoolctl hears one thread alone, and says nothing to others, until
+    that one gives control back, which is done here after each word.
+    """
 
     def __init__(self):
         self._lock, self._wishes, self._blas = threading.Lock(), {}, None  # who -> count, the latest last
@@ -16,7 +20,7 @@ class BlasThreads:
     def at(self, count):
         """BLAS at `count` threads."""
         who = object()
-        with self._lock:
+        with self._control():
             self._blas = self._blas or ThreadpoolController()
             limit = self._blas.limit(limits=count, user_api="blas")
             if not self._wishes:
@@ -25,13 +29,22 @@ class BlasThreads:
         try:
             yield
         finally:
-            with self._lock:
+            with self._control():
                 del self._wishes[who]
                 if self._wishes:
                     *_, latest = self._wishes.values()
                     self._blas.limit(limits=latest, user_api="blas")
                 else:
                     self._before.restore_original_limits()
+
+    @contextlib.contextmanager
+    def _control(self):
+        """Nobody else changes the number meanwhile."""
+        with self._lock:
+            try:
+                yield
+            finally:
+                OpenBLASController.clear_controlling_thread()
 
 
 BLAS_THREADS = BlasThreads()
