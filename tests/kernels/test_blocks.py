@@ -68,6 +68,18 @@ def test_a_block_is_the_models_own(seed, B, T, threads, scale):
     assert distance(found, want) <= 8 * max(distance(plain, want), rounding)
 
 
+@pytest.mark.parametrize("score", [-80, -60, -30, 30, 60, 80])
+@pytest.mark.parametrize("size", [1e-12, 1.0, 1e12])
+def test_attention_takes_scores_and_values_of_any_size_together(score, size):
+    """exp(60) is a float32, and so is 1e12, but not their product. Queries are 1: a score is twice a key."""
+    rng = np.random.default_rng(0)
+    q, k, v = np.ones((1, 8, 4)), rng.normal(score / 2, 0.01, (1, 8, 4)), rng.normal(0, size, (1, 8, 4))
+    qkv = np.concatenate([q, k, v], axis=-1)
+    want = REFERENCE.attention_forward(qkv, 1)[0]
+    found = cpu_table(1).attention_forward(qkv.astype(np.float32), 1)[0]
+    np.testing.assert_allclose(found, want, rtol=0, atol=1e-5 * np.abs(want).max())
+
+
 @given(B=st.integers(1, 5), threads=st.integers(1, 3))
 def test_backward_leaves_what_it_was_given(B, threads):
     """The gradient that comes in is still to be read by the block above; weights are weights."""

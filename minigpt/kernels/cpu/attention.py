@@ -12,7 +12,7 @@ import numpy as np
 
 TILE = 128  # query rows
 UNIT_BYTES = 1024 * 1024  # scores that are worked on together: half of the second-level cache
-NEAR = 64  # exp(64) times any number of keys is finite, exp(-64) has all its digits: no shift is needed
+NEAR = 32  # exp(32) and exp(-32) times values are far from where float32 ends: no shift is needed
 HIDDEN = np.triu(np.full((TILE, TILE), -np.inf, np.float32), 1)  # the mask of a square on the diagonal
 
 
