@@ -1,7 +1,8 @@
-"""python -m bench.blas: OpenBLAS's kernels against each other on the products of a GPT-2 124M step.
+"""python -m bench.blas: OpenBLAS's kernels against each other in a block of GPT-2 124M, forward and backward.
 
-Each kind of kernels has a process of its own, as the choice is made when NumPy is loaded; they take turns.
-What minigpt chooses by itself is in minigpt/blas.py.
+The block is our own, cut as training cuts it: every thread with BLAS at one. Each kind of kernels has a
+process of its own, as the choice is made when NumPy is loaded; they take turns. What minigpt chooses by
+itself is in minigpt/blas.py.
 """
 
 import dataclasses
@@ -17,39 +18,44 @@ import tyro
 from bench.record import save_record
 
 KINDS = ("Haswell", "SkylakeX")  # AVX2, AVX-512
-ROWS = (256, 1024)
+SHAPES = {"B4 T64": (4, 64), "B1 T1024": (1, 1024)}
 REST = 0.1  # seconds; the other process's threads stay awake for a while
 PROGRAM = """
 import sys, time
 import numpy as np
-from threadpoolctl import threadpool_info, threadpool_limits
-C, threads = 768, int(sys.argv[1])
-print(threadpool_info()[0].get("architecture"))
-shapes = [(C, 3 * C), (C, C), (C, 4 * C), (4 * C, C)]  # in, out
-with threadpool_limits(threads, "blas"):
-    while rows := int(sys.stdin.readline() or 0):
-        seconds = 0
-        for i, o in shapes:
-            x, w, y, dw = (np.ones(shape, np.float32) for shape in ((rows, i), (i, o), (rows, o), (i, o)))
-            for a, b, out in ((x, w, y), (y, w.T, x), (x.T, y, dw)):  # forward, dx, dweight
-                tries = []
-                for _ in range(5):
-                    start = time.perf_counter()
-                    np.matmul(a, b, out=out)
-                    tries.append(time.perf_counter() - start)
-                seconds += min(tries)
-        print(sum(6 * rows * i * o for i, o in shapes) / seconds, flush=True)
+from threadpoolctl import threadpool_info
+from minigpt import PRESETS, kernels
+from minigpt.arrays import Flat
+from minigpt.model import param_shapes, within
+config = PRESETS["gpt2"]
+shapes = within(param_shapes(config), "h.0.")
+params, grads = Flat.zeros(shapes), Flat.zeros(shapes)
+params.buffer[:] = np.random.default_rng(0).normal(0, 0.02, params.buffer.size)
+ops = kernels.table("fast", "float32", int(sys.argv[1]))
+print(threadpool_info()[0].get("architecture"), flush=True)
+for line in sys.stdin:
+    B, T = map(int, line.split())
+    x, dy = np.random.default_rng(1).normal(size=(2, B, T, config.n_embd)).astype(np.float32)
+    tries = []
+    with ops.session():
+        for _ in range(3):
+            start = time.perf_counter()
+            _, tape = ops.block_forward(ops, params, x, config.n_head)
+            _, gradients = ops.block_backward(ops, dy, tape)
+            ops.collect(gradients.items(), into=grads, add=False)
+            tries.append(time.perf_counter() - start)
+    print(min(tries), flush=True)
 """
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Time products."""
+    """Time blocks."""
 
     repeats: int = 9
     """Rounds."""
     threads: int = 2
-    """Threads of BLAS."""
+    """Threads of the kernels."""
     save: bool = False
     """Keep the result in bench/records."""
 
@@ -66,10 +72,10 @@ def started(kind, threads):
     return process, process.stdout.readline().strip()
 
 
-def asked(process, rows):
-    """Operations a second of all products of a block with so many rows."""
+def asked(process, shape):
+    """Seconds of a block: the best of some."""
     time.sleep(REST)
-    process.stdin.write(f"{rows}\n")
+    process.stdin.write("{} {}\n".format(*shape))
     process.stdin.flush()
     return float(process.stdout.readline())
 
@@ -78,18 +84,16 @@ def main():
     options = tyro.cli(Options, description=__doc__)
     processes = {kind: started(kind, options.threads) for kind in KINDS}
     results = {}
-    for rows in ROWS:
+    for name, shape in SHAPES.items():
         found = {kind: [] for kind in KINDS}
         for _ in range(2 + options.repeats):
             for kind, (process, _) in processes.items():
-                found[kind].append(asked(process, rows))
-        medians = {kind: statistics.median(figures[2:]) for kind, figures in found.items()}  # two warm up
-        results[f"{rows} rows"] = {f"{kind}_gflops": rate / 1e9 for kind, rate in medians.items()}
-        print(
-            f"{rows} rows", *(f"{kind} {rate / 1e9:.0f} GFLOP/s" for kind, rate in medians.items()), sep="  "
-        )
+                found[kind].append(asked(process, shape))
+        medians = {kind: statistics.median(seconds[2:]) for kind, seconds in found.items()}  # two warm up
+        results[name] = {f"{kind}_ms": 1e3 * seconds for kind, seconds in medians.items()}
+        print(name, *(f"{kind} {1e3 * seconds:.1f} ms" for kind, seconds in medians.items()), sep="  ")
     for process, name in processes.values():
-        process.communicate("0\n")
+        process.communicate()
         results.setdefault("architectures", []).append(name)
     if options.save:
         print(save_record(Path(__file__).parent / "records", "blas", dataclasses.asdict(options), results))
