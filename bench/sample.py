@@ -116,11 +116,13 @@ def read_bandwidth(n_bytes, threads):
     """
     matrix, vector = np.ones((n_bytes // 4 // 1024, 1024), np.float32), np.ones(1024, np.float32)
     seconds = []
-    with threadpoolctl.threadpool_limits(threads, "blas"):
-        for read in (np.matmul, np.vecdot) * 5:
-            start = time.perf_counter()
-            read(matrix, vector)
-            seconds.append(time.perf_counter() - start)
+    for count, read in ((threads, np.matmul), (1, np.vecdot)):
+        time.sleep(REST)
+        with threadpoolctl.threadpool_limits(count, "blas"):
+            for _ in range(5):
+                start = time.perf_counter()
+                read(matrix, vector)
+                seconds.append(time.perf_counter() - start)
     return matrix.nbytes / min(seconds)
 
 
