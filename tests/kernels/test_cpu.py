@@ -59,6 +59,16 @@ def test_whole_model_at_real_block_sizes(B, T):
     assert error(fast) <= 4 * error(plain) < 1e-5
 
 
+def test_rows_of_large_logits_are_shifted_each_by_its_own_maximum():
+    """exp(89) is no float32, and exp(-104) is 0: neither no shift nor one for all rows would do."""
+    logits = np.random.default_rng(0).normal(size=(1, 4, 5)) + np.array([-1000, -200, 200, 1000])[:, None]
+    targets = np.array([[0, 1, 2, 3]])
+    want, _ = kernels.REFERENCE["cross_entropy_forward"](logits, targets)
+    loss, tail = cpu_table(1).cross_entropy_forward(logits.astype(np.float32), targets)
+    assert abs(loss - want) < 1e-4  # of float32, 1,000 has that much rounding
+    assert np.abs(tail[0].sum(axis=-1)).max() < 1e-6  # the gradient of each row adds up to 0
+
+
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_the_same_threads_give_the_same_bits_every_time(threads):
     tokens, targets = batch(4, 200)
