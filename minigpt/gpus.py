@@ -24,6 +24,7 @@ class Machine:
     node: int
     price: float | None
     power: float | None
+    source: str  # of peak, memory and power; and of the price, where there is one
     dtype: str = "bfloat16"
 
 
@@ -32,6 +33,7 @@ GIGABIT = 1e9 / 8  # bytes
 MACHINES = {
     "h100": Machine(  # SXM, 80 GB
         name="H100",
+        source="nvidia.com/h100, data sheet; price: karpathy/llm.c, scripts/run_gpt2_1558M.sh",
         peak=989e12,  # nvidia.com/h100, data sheet: 1,979 with sparsity
         memory=80e9,  # the same sheet
         bandwidth=3.35e12,  # the same sheet
@@ -43,6 +45,7 @@ MACHINES = {
     ),
     "h200": Machine(
         name="H200",
+        source="nvidia.com/h200, data sheet",
         peak=989e12,  # nvidia.com/h200, data sheet
         memory=141e9,  # the same sheet
         bandwidth=4.8e12,  # the same sheet
@@ -54,6 +57,7 @@ MACHINES = {
     ),
     "a100": Machine(  # SXM, 80 GB
         name="A100",
+        source="nvidia.com/a100, data sheet; price: karpathy/llm.c, scripts/run_gpt2_124M.sh",
         peak=312e12,  # nvidia.com/a100, data sheet
         memory=80e9,  # the same sheet
         bandwidth=2.039e12,  # the same sheet
@@ -65,6 +69,7 @@ MACHINES = {
     ),
     "4090": Machine(
         name="4090",
+        source="nvidia.com, Ada architecture paper and specifications",
         peak=165e12,  # nvidia.com, Ada architecture paper: bfloat16 with sums in float32
         memory=24e9,  # the same paper
         bandwidth=1.008e12,  # the same paper
@@ -76,6 +81,7 @@ MACHINES = {
     ),
     "cpu": Machine(  # two cores of the machine of bench/records, one process
         name="two cores",
+        source="bench/records/step-2026-11-24-471a023.json",
         peak=313e9,  # bench/records/step-2026-11-24-471a023.json, beside the steps of 4 x 256 tokens
         memory=None,
         bandwidth=37e9,  # copies on two such cores, the lowest of several runs

@@ -51,6 +51,7 @@ def machine(about):
     return {
         "name": known.name, "gpu": about.options.gpu, "gpus": about.gpus, "dtype": about.dtype,
         "peak": known.peak, "memory": there if there < float("inf") else None, "power": known.power,
+        "source": known.source,
     }  # fmt: skip
 
 

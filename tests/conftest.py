@@ -7,6 +7,10 @@ import os
 
 from hypothesis import HealthCheck, settings
 
+from tests.support.browser import browser
+
+__all__ = ["browser"]  # one for all tests: playwright is started once in a process
+
 settings.register_profile(
     "ci",
     derandomize=True,

@@ -37,6 +37,8 @@ class Asked:
 def test_units_are_bytes_and_operations(machine):
     assert machine.network <= machine.bus < machine.bandwidth < machine.peak
     assert machine.memory is None or 1 < machine.memory / 1e9 < 1000
+    assert machine.source.strip()
+    assert ("price: " in machine.source) == (machine.price is not None)
 
 
 def test_no_other_file_knows_a_peak():

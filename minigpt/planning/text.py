@@ -25,12 +25,13 @@ def text(plan):
 def head(plan):
     """Model and machines."""
     model, machine, chosen = plan["model"], plan["machine"], plan["memory"]
+    figures = folded(f"of {machine['name']}: {machine['source']}")
     return (
         f"{model['n_layer']} layers, {model['n_head']} heads, {model['n_embd']} channels, "
         f"context {model['n_ctx']}, vocabulary {model['n_vocab']}\n"
         f"on {machine['gpus']} x {machine['name']} in {machine['dtype']}, "
         f"{machine['peak'] / 1e12:,.4g} TFLOP/s each; "
-        f"{plan['run']['micro_batches']} x {chosen['batch_size']} windows a step on each"
+        f"{plan['run']['micro_batches']} x {chosen['batch_size']} windows a step on each\n{figures}"
     )
 
 

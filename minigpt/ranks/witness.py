@@ -58,7 +58,11 @@ class Witness:
         if time.monotonic() - self.told > BEAT:
             self.told = time.monotonic()
             for rank in self.ranks("here"):
-                rank.tell({"beat": os.getpid(), "host": socket.gethostname()})
+                self.show(rank)
+
+    def show(self, rank):
+        """A sign of life, by which a rank also knows whom to end should there be no more."""
+        rank.tell({"beat": os.getpid(), "host": socket.gethostname()})
 
     def deserted(self):
         """Whether rank 0's process is gone, or no rank comes."""
@@ -101,6 +105,7 @@ class Witness:
         new = whole(number) and number in self.absent()
         if known and new and whole(pid) and pid > 1 and isinstance(host, str):
             rank.number, rank.pid, rank.host = number, pid, host
+            self.show(rank)  # now: the witness may freeze before its next sign of life
         else:
             rank.state = "stranger"
             rank.connection.close()

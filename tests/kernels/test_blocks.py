@@ -1,6 +1,7 @@
 """Blocks in sweeps on cores: the model's own in float64, whatever the shape, the threads and the cuts."""
 
 import math
+import weakref
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 import minigpt
 from minigpt.arrays import Flat
 from minigpt.kernels import table
+from minigpt.kernels.cpu.gradient import products
+from minigpt.kernels.cpu.team import Team
 from minigpt.model import backward, block_backward, block_forward, forward, init_params, param_shapes, within
 from tests.support.tables import cpu_table, reference_table, small_blocks
 
@@ -112,6 +115,18 @@ def test_a_second_part_is_added(threads):
         once = collected(ops, Flat.zeros(param_shapes(CONFIG)), False).buffer.copy()
         twice = collected(ops, Flat.zeros(param_shapes(CONFIG)).like(once.copy()), True).buffer
     np.testing.assert_allclose(twice, 2 * once, rtol=1e-6, atol=1e-6)
+
+
+def test_what_gradients_are_made_of_is_let_go_once_they_are_written():
+    """A block's activations would else be held while the block below is worked on."""
+    pairs = [(np.ones((3, size), np.float32), np.ones((3, 4), np.float32)) for size in (5, 6)]
+    held = [weakref.ref(left) for left, _ in pairs]
+    gradients = products(pairs, Team(2))
+    del pairs
+    for size, gradient in zip((5, 6), gradients, strict=True):
+        assert held[0]() is not None
+        gradient.write(np.empty((size, 4), np.float32), add=False)
+    assert [reference() for reference in held] == [None, None]
 
 
 def test_a_tall_gradient_is_written_in_pieces():

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import warnings
 
 import numpy as np
@@ -14,6 +15,7 @@ from threadpoolctl import threadpool_info
 import minigpt
 from minigpt import kernels
 from minigpt.kernels import cpu
+from minigpt.kernels.cpu.team import Team
 from tests.support.tables import cpu_table, small_blocks
 
 CONFIG = minigpt.GPTConfig(n_layer=2, n_head=3, n_embd=48, n_ctx=300, n_vocab=70)
@@ -152,6 +154,21 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_trainer_goes_on_in_a_forked_child():
     assert subprocess.run([sys.executable, "-c", FORK], timeout=60, check=False).returncode == 0
+
+
+def test_nobody_writes_on_after_an_error():
+    """What failed in one thread is reported when all of them have ended."""
+    ended = []
+
+    def job(part):
+        time.sleep(0.05 * part)
+        if part == 1:
+            raise ValueError("one of three")
+        ended.append(part)
+
+    with pytest.raises(ValueError, match="one of three"):
+        Team(4).share(job, [0, 1, 2, 3])
+    assert sorted(ended) == [0, 2, 3]
 
 
 def test_an_error_in_any_thread_comes_out():

@@ -7,10 +7,8 @@ import pytest
 
 from minigpt.choice import Choice
 from reference.trace.write import write_trace
-from tests.support.browser import browser, opened, overflow, poor_contrast
+from tests.support.browser import opened, overflow, poor_contrast
 from tests.support.trace_page import read_page
-
-__all__ = ["browser"]
 
 TEXT = "The state of the Union <b>is</b> </script> strong"
 WIDTHS, SCHEMES = (360, 768, 1280), ("light", "dark")

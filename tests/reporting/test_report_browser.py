@@ -5,11 +5,9 @@ import re
 
 import pytest
 
-from tests.support.browser import browser, opened, overflow, poor_contrast
+from tests.support.browser import opened, overflow, poor_contrast
 from tests.support.logs import loss_at, start, write_main_log, write_metrics
 from tests.support.report_page import layers_line, written
-
-__all__ = ["browser"]
 
 WIDTHS, SCHEMES = (360, 768, 1280), ("light", "dark")
 NAMES = ("whole", "bare", "theirs", "once")

@@ -1,7 +1,7 @@
 """A real browser, headless, for pages that a person opens from a file.
 
-Use the fixture `browser` by importing it. Where CI is set, a machine without Chromium fails; elsewhere its
-tests are skipped, and say why. CHROMIUM names another one than the PATH has.
+The fixture `browser` is known to all tests by conftest.py. Where CI is set, a machine without Chromium fails;
+elsewhere its tests are skipped, and say why. CHROMIUM names another one than the PATH has.
 """
 
 import contextlib

@@ -14,7 +14,12 @@ class BlasThreads:
     """
 
     def __init__(self):
-        self._lock, self._wishes, self._blas = threading.Lock(), {}, None  # who -> count, the latest last
+        self._wishes, self._blas = {}, None  # who -> count, the latest last
+        self.start_again()
+
+    def start_again(self):
+        """A new lock: a forked child may have inherited one that a thread held which it has not."""
+        self._lock = threading.Lock()
 
     @contextlib.contextmanager
     def at(self, count):

@@ -2,7 +2,7 @@
 
 import os
 import weakref
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextvars import copy_context
 from itertools import pairwise
 
@@ -19,6 +19,7 @@ TEAMS: weakref.WeakSet["Team"] = weakref.WeakSet()
 
 def start_again():
     """Give every team new threads: a forked child has none of its parent's, and would wait for them."""
+    BLAS_THREADS.start_again()
     for team in TEAMS:
         team.start()
 
@@ -79,8 +80,8 @@ class Team:
         try:
             first = job(parts[0])
         finally:
-            others = [future.result() for future in waiting]
-        return [first, *others]
+            wait(waiting)  # all of them, whoever fails: none may write on into what is given up
+        return [first, *(future.result() for future in waiting)]
 
 
 def blocks(rows, width):
