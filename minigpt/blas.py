@@ -2,7 +2,8 @@
 
 OpenBLAS takes its AVX-512 kernels wherever the processor has these instructions. AMD's Zen 4 does each of
 them in two halves, and is faster with the AVX2 kernels (`python -m bench.blas` measures it); Zen 5 and
-Intel's processors are not.
+Intel's processors are not. Only where they were tried: those of OpenBLAS 0.3.34, in NumPy 2.5, crash in
+float64.
 """
 
 import os
@@ -10,6 +11,7 @@ import sys
 
 VARIABLE, AVX2 = "OPENBLAS_CORETYPE", "Haswell"
 CPUINFO = "/proc/cpuinfo"
+TRIED = "2.4."  # NumPy's releases with OpenBLAS 0.3.31
 
 
 def choose_kernels():
@@ -21,8 +23,24 @@ def choose_kernels():
             first = file.read(8192)  # one processor's entry takes 2,000 characters, and all are alike
     except OSError:
         return
-    if is_zen4(first):
+    if is_zen4(first) and numpy_version().startswith(TRIED):
         os.environ[VARIABLE] = AVX2
+
+
+def numpy_version():
+    """The version of the NumPy that would be loaded, by the name of what pip left beside it; "" if unknown.
+
+    importlib.metadata says it too, but takes as long to load as all else of `import minigpt`.
+    """
+    for folder in sys.path:
+        try:
+            names = os.listdir(folder or ".")
+        except OSError:
+            continue
+        for name in names:
+            if name.startswith("numpy-") and name.endswith(".dist-info"):
+                return name.removeprefix("numpy-").removesuffix(".dist-info")
+    return ""
 
 
 def is_zen4(cpuinfo):
