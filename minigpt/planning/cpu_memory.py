@@ -8,6 +8,7 @@ x is one (B, T, C). Sizes in bytes; `size`: of a number, 4 or 8.
 """
 
 from minigpt.kernels.cpu.attention import TILE, UNIT_BYTES
+from minigpt.kernels.cpu.crew import ROWS
 from minigpt.kernels.cpu.gradient import TALL
 from minigpt.kernels.cpu.team import BLOCK_BYTES, WORTHWHILE
 from minigpt.room import params_bytes
@@ -16,7 +17,7 @@ ID = 8  # bytes of a token's id
 END = 10  # x that block_backward holds: dx in, active (4), dx between, dmixed or dx out, dqkv (3)
 END_OF_REFERENCE = 18  # dx in, between and out, dactive, dwide (4 each), dmixed, dqkv (3), dn, twice
 TILES = 2  # of a unit's scores that a tile's backward holds: probabilities and their gradient
-SLICES = 3  # and of its (T, D): two factors that were scaled, and a product
+SLICES = 5  # and of its (T, D): keys, what comes from above, dkeys, dvalues, a product
 
 
 def step_bytes(config, batch_size, context, size=4, ops="fast", threads=1, parts=1):
@@ -103,7 +104,7 @@ def work_bytes(config, batch_size, context, size, threads):
     """What threads hold besides in block_backward: rows on their way through the MLP, or tiles of scores."""
     C, rows = config.n_embd, batch_size * context
     threads = threads if rows * 4 * C >= WORTHWHILE else 1
-    some = min(-(-rows // threads), max(1, BLOCK_BYTES // (4 * C)))  # rows that go through together
+    some = min(-(-rows // threads), ROWS)  # rows that go through together
     few = min(some, max(1, BLOCK_BYTES // (16 * C)))  # and through GELU
     mlp = threads * (some + 2 * few) * 4 * C * size  # dactive; for GELU u and tanh(u)
     tile, head = min(context, TILE), C // config.n_head

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from minigpt import kernels
-from minigpt.kernels.cpu import attention, team
+from minigpt.kernels.cpu import attention, crew, team
 
 
 def reference_table(**replacements):
@@ -33,6 +33,7 @@ def small_blocks():
         patch.setattr(team, "WORTHWHILE", 0)
         patch.setattr(team, "WORTHWHILE_PRODUCT", 0)
         patch.setattr(team, "ALIGN", 2)
+        patch.setattr(crew, "ROWS", 2)
         patch.setattr(attention, "TILE", 2)
         patch.setattr(attention, "UNIT_BYTES", 32)
         patch.setattr(attention, "HIDDEN", np.array([[0, -np.inf], [0, 0]], np.float32))

@@ -37,17 +37,17 @@ def attend(units, qkv, y, log_total):
     n_head = log_total.shape[1]
     (q, k, v), (out,) = heads(qkv, 3, n_head), heads(y, 1, n_head)
     for unit in units:
-        arrays = [array[unit] for array in (q, k, v, out, log_total)]
+        keys = scaled(k[unit])
         for tile in tiles_of(qkv.shape[1]):
-            tile_forward(*arrays, tile)
+            tile_forward(q[unit], keys, v[unit], out[unit], log_total[unit], tile)
 
 
-def tile_forward(q, k, v, out, log_total, tile):
+def tile_forward(q, keys, v, out, log_total, tile):
     """Write one tile's rows of out and log_total. A row's maximum is looked for only where exp needs it.
 
-    q, k, v, out (b, h, T, D), log_total (b, h, T, 1): some heads of some sequences
+    q, keys, v, out (b, h, T, D), log_total (b, h, T, 1): some heads of some sequences; keys = k / sqrt(D)
     """
-    scores = tile_scores(q, k, tile)  # (b, h, R, S)
+    scores = tile_scores(q, keys, tile)  # (b, h, R, S)
     near = -NEAR < scores.min() and scores.max() < NEAR
     hide(scores, tile)
     top = 0 if near else scores.max(axis=-1, keepdims=True)  # (b, h, R, 1); what exp is shifted by cancels
@@ -90,37 +90,60 @@ def attend_back(units, dy, dqkv, qkv, y, log_total):
     (q, k, v), (dq, dk, dv) = heads(qkv, 3, n_head), heads(dqkv, 3, n_head)
     (out,), (do,) = heads(y, 1, n_head), heads(dy, 1, n_head)
     for unit in units:
-        arrays = [array[unit] for array in (q, k, v, out, log_total, do, dq, dk, dv)]
-        # the last tile sees every key, so it writes dk and dv whole, and the earlier ones add
-        for tile in reversed(tiles_of(qkv.shape[1])):
-            tile_backward(*arrays, tile)
+        unit_backward(*(array[unit] for array in (q, k, v, out, log_total, do, dq, dk, dv)))
 
 
-def tile_backward(q, k, v, out, log_total, do, dq, dk, dv, tile):
-    """Write one tile's rows of dq and add its part of dk and dv.
+def unit_backward(q, k, v, out, log_total, do, dq, dk, dv):
+    """Write dq, dk and dv of some heads of some sequences.
 
-    q, k, v, out, do, dq, dk, dv (b, h, T, D), log_total (b, h, T, 1): some heads of some sequences
+    Scores are at most log_total: where that is near 0, exp(scores) is safe, and the other factor of
+    probs = exp(scores) * exp(-log_total) goes into do, which is D wide, instead of into T columns.
+
+    q, k, v, out, do, dq, dk, dv (b, h, T, D), log_total (b, h, T, 1)
+    """
+    shift = None if np.abs(log_total).max() < NEAR else log_total
+    if shift is None:
+        do = do * np.exp(-log_total)
+    keys, delta = scaled(k), np.vecdot(do, out)[..., None]  # (b, h, T, 1)
+    dkeys, dvalues = np.empty_like(keys), np.empty_like(keys)
+    # the last tile sees every key, so it writes dkeys and dvalues whole, and the earlier ones add
+    for tile in reversed(tiles_of(q.shape[-2])):
+        tile_backward(q, keys, v, shift, do, delta, dq, dkeys, dvalues, tile)
+    dk[...], dv[...] = scaled(dkeys), dvalues
+
+
+def tile_backward(q, keys, v, shift, do, delta, dq, dkeys, dvalues, tile):
+    """Write one tile's rows of dq and add its part of dkeys and dvalues.
+
+    q, keys, v, do, dq, dkeys, dvalues (b, h, T, D), shift, delta (b, h, T, 1): some heads of some sequences
     """
     seen, last = slice(0, tile.stop), tile.stop == q.shape[-2]
-    scale = 1 / math.sqrt(q.shape[-1])
-    probs = hide(tile_scores(q, k, tile), tile)  # (b, h, R, S)
-    probs -= log_total[..., tile, :]
+    probs = hide(tile_scores(q, keys, tile), tile)  # (b, h, R, S)
+    if shift is not None:
+        probs -= shift[..., tile, :]
     np.exp(probs, out=probs)
-    put(dv[..., seen, :], probs.swapaxes(-1, -2) @ do[..., tile, :], last)
+    put(dvalues[..., seen, :], probs.swapaxes(-1, -2), do[..., tile, :], last)
     dscores = do[..., tile, :] @ v[..., seen, :].swapaxes(-1, -2)  # (b, h, R, S)
-    dscores -= np.vecdot(do[..., tile, :], out[..., tile, :])[..., None]
+    dscores -= delta[..., tile, :]
     dscores *= probs
-    np.multiply(dscores @ k[..., seen, :], scale, out=dq[..., tile, :])
-    put(dk[..., seen, :], dscores.swapaxes(-1, -2) @ (q[..., tile, :] * scale), last)
+    np.matmul(dscores, keys[..., seen, :], out=dq[..., tile, :])
+    put(dkeys[..., seen, :], dscores.swapaxes(-1, -2), q[..., tile, :], last)
 
 
-def tile_scores(q, k, tile):
-    """q @ k' / sqrt(D) for one tile's rows and the keys that its last row sees.
+def scaled(x):
+    """x / sqrt(D), each head's rows side by side.
 
-    q, k (b, h, T, D) -> scores (b, h, R, S)
+    x (b, h, T, D) -> x (b, h, T, D)
     """
-    rows = q[..., tile, :] * (1 / math.sqrt(q.shape[-1]))  # (b, h, R, D)
-    return rows @ k[..., : tile.stop, :].swapaxes(-1, -2)
+    return np.multiply(x, 1 / math.sqrt(x.shape[-1]), order="C")
+
+
+def tile_scores(q, keys, tile):
+    """q @ keys' for one tile's rows and the keys that its last row sees.
+
+    q, keys (b, h, T, D) -> scores (b, h, R, S)
+    """
+    return q[..., tile, :] @ keys[..., : tile.stop, :].swapaxes(-1, -2)
 
 
 def hide(scores, tile):
@@ -133,12 +156,15 @@ def hide(scores, tile):
     return scores
 
 
-def put(destination, value, first):
-    """Write a value where nothing is yet, else add it."""
+def put(destination, left, right, first):
+    """Write a product where nothing is yet, else add it.
+
+    destination (b, h, S, D), left (b, h, S, R), right (b, h, R, D)
+    """
     if first:
-        destination[...] = value
+        np.matmul(left, right, out=destination)
     else:
-        destination += value
+        destination += left @ right
 
 
 def heads(x, parts, n_head):

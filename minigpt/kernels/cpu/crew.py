@@ -1,14 +1,15 @@
 """What each thread takes of a block of the model: its rows, and its heads of its sequences."""
 
 from minigpt.kernels.cpu import attention
-from minigpt.kernels.cpu.team import blocks
+
+ROWS = 512  # that go through a product together: BLAS packs the whole weight anew for each lot of rows
 
 
 class Crew:
     """A team's threads on (B, T, C). A thread's rows are whole sequences if B can be divided so."""
 
     def __init__(self, team, B, T, C, n_head):
-        self.team, self.width = team, C
+        self.team = team
         self.size = size = team.worth(B * T * 4 * C)
         self.rows = team.slices(B * T, size)
         self.apart = B % size == 0  # no thread needs another's rows
@@ -22,7 +23,7 @@ class Crew:
         """before(rows, thread) for all rows, some at a time; attend(units); after(rows, thread)."""
 
         def each(job):
-            return lambda thread: [job(some, thread) for some in blocks(self.rows[thread], self.width)]
+            return lambda thread: [job(some, thread) for some in lots(self.rows[thread])]
 
         def together(thread):
             for job in jobs:
@@ -31,3 +32,8 @@ class Crew:
         jobs = each(before), lambda thread: attend(self.units[thread]), each(after)
         for job in (together,) if self.apart else jobs:
             self.team.share(job, range(self.size))
+
+
+def lots(rows):
+    """Slices of ROWS of a slice of rows."""
+    return [slice(i, min(i + ROWS, rows.stop)) for i in range(rows.start, rows.stop, ROWS)]

@@ -65,10 +65,14 @@ class Team:
 
         A cut along the shorter side would leave BLAS strips too thin. A small product stays with one thread.
         """
+        cuts = self.cuts(max(rows, columns), work)
+        return [(cut, slice(None)) if rows >= columns else (slice(None), cut) for cut in cuts]
+
+    def cuts(self, n, work):
+        """n in a slice a thread, for a product of `work` multiplications, on whole cache lines."""
         count = self.size if work >= WORTHWHILE_PRODUCT else 1
-        cuts = [max(rows, columns) * i // count // ALIGN * ALIGN for i in range(count)]
-        slices = [slice(a, b) for a, b in pairwise([*cuts, max(rows, columns)])]
-        return [(cut, slice(None)) if rows >= columns else (slice(None), cut) for cut in slices]
+        starts = [n * i // count // ALIGN * ALIGN for i in range(count)]
+        return [slice(a, b) for a, b in pairwise([*starts, n])]
 
     def row_parts(self, rows, columns, depth):
         """The same for rows that go through a weight. A few stay together: BLAS shares them, see session."""
@@ -76,6 +80,8 @@ class Team:
 
     def share(self, job, parts):
         """[job(part), ...] for each part, one part a thread at most, in the caller's np.errstate."""
+        if len(parts) == 1:
+            return [job(parts[0])]
         waiting = [self._pool.submit(copy_context().run, job, part) for part in parts[1:]]
         try:
             first = job(parts[0])
