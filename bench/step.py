@@ -1,7 +1,9 @@
 """python -m bench.step: one training step of minigpt beside the torch twin's, taken in turn in one run.
 
 Prints tokens/s, share of the matrix-product peak measured in the same run, peak memory and torch's time
-over minigpt's, for GPT-2 124M at three batch shapes and for a small model; --save keeps a record.
+over minigpt's, for GPT-2 124M at three batch shapes and for a small model; --save keeps a record. The time
+over the other's is given twice: of the medians, and the median over turns, which a machine that is slow for
+some turns disturbs less.
 """
 
 import dataclasses
@@ -25,7 +27,7 @@ SETTINGS = {
     "small B12 T64": (SMALL, 12, 64),
 }
 MAKERS = {"minigpt": minigpt_trainer, "torch": torch_trainer}
-HEAD = "setting        trainer        ms  spread    tok/s  of peak  of median     MB  torch/minigpt"
+HEAD = "setting        trainer        ms  spread    tok/s  of peak  of median     MB  torch/minigpt  by turns"
 REST = 0.3  # seconds between two trainers: the threads of the one before stay awake for a while
 
 
@@ -48,9 +50,9 @@ def measure(config, B, T, options):
     seconds, losses, peaks = {name: [] for name in peers}, {name: [] for name in peers}, []
     for turn in range(2 + options.repeats):
         peaks.append(peers["minigpt"].ask("peak"))
-        for name, peer in peers.items():
+        for name in sorted(peers, reverse=turn % 2):  # who goes first changes
             time.sleep(REST)
-            elapsed, loss = peer.ask("step")
+            elapsed, loss = peers[name].ask("step")
             losses[name].append(loss)
             if turn >= 2:  # the first two warm up
                 seconds[name].append(elapsed)
@@ -74,7 +76,14 @@ def row(config, B, T, seconds, peaks, memory):
         "peak_gflops": max(peaks) / 1e9,
         "median_peak_gflops": statistics.median(peaks) / 1e9,
         "memory_mb": memory / 1e6,
+        "turns_ms": [1e3 * one for one in seconds],
     }
+
+
+def ratios(ours, theirs):
+    """Their time over ours: of the medians, and the median of the turns' own."""
+    turns = zip(theirs["turns_ms"], ours["turns_ms"], strict=True)
+    return theirs["ms"] / ours["ms"], statistics.median(a / b for a, b in turns)
 
 
 def assert_same_work(losses):
@@ -92,12 +101,12 @@ def main():
     results = {}
     for name, (config, B, T) in SETTINGS.items():
         rows = results[name] = measure(config, B, T, options)
-        ratio = rows["torch"]["ms"] / rows["minigpt"]["ms"]
         for trainer, r in rows.items():
+            of_medians, by_turns = ratios(r, rows["torch"])
             shares = f"{r['share_of_peak']:9.0%}{r['share_of_median_peak']:11.0%}"
             print(
                 f"{name:15s}{trainer:9s}{r['ms']:8.1f}{r['spread_ms']:8.1f}{r['tokens_per_second']:9.0f}{shares}"
-                f"{r['memory_mb']:7.0f}{ratio if trainer == 'minigpt' else 1:15.2f}",
+                f"{r['memory_mb']:7.0f}{of_medians:15.2f}{by_turns:10.2f}",
                 flush=True,
             )
     if options.save:

@@ -9,8 +9,7 @@ x is one (B, T, C). Sizes in bytes; `size`: of a number, 4 or 8.
 
 from minigpt.kernels.cpu.attention import TILE, UNIT_BYTES
 from minigpt.kernels.cpu.crew import ROWS
-from minigpt.kernels.cpu.gradient import TALL
-from minigpt.kernels.cpu.team import BLOCK_BYTES, WORTHWHILE
+from minigpt.kernels.cpu.team import BLOCK_BYTES, PIECE, WORTHWHILE
 from minigpt.room import params_bytes
 
 ID = 8  # bytes of a token's id
@@ -65,7 +64,7 @@ def moments(config, batch_size, context, size, ops, threads, parts=1):
     if ops == "reference":
         return reference_moments(config, shape, x, kept)
     blocks = threads * BLOCK_BYTES
-    added = (x + threads * min(TALL, config.n_vocab) * config.n_embd * size) if parts > 1 else 0
+    added = (x + threads * min(PIECE, config.n_vocab) * config.n_embd * size) if parts > 1 else 0
     return {
         "the loss": kept + min(2 * blocks, batch_size * context * config.n_vocab * size // 8),
         "the head's gradient": kept + x,

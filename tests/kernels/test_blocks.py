@@ -130,7 +130,7 @@ def test_what_gradients_are_made_of_is_let_go_once_they_are_written():
 
 
 def test_a_tall_gradient_is_written_in_pieces():
-    """The token table's: rows beyond TALL, a last piece that is shorter, and both ways of writing."""
+    """The token table's: rows beyond PIECE, a last piece that is shorter, and both ways of writing."""
     x, dlogits = np.random.default_rng(0).normal(size=(2, 1, 3, 9001)).astype(np.float32)[:, :, :, :9001]
     x, ops = np.ascontiguousarray(x[..., :4]), table("fast", "float32", 2)
     want = dlogits[0].T @ x[0]

@@ -33,6 +33,7 @@ def small_blocks():
         patch.setattr(team, "WORTHWHILE", 0)
         patch.setattr(team, "WORTHWHILE_PRODUCT", 0)
         patch.setattr(team, "ALIGN", 2)
+        patch.setattr(team, "PIECE", 4)
         patch.setattr(crew, "ROWS", 2)
         patch.setattr(attention, "TILE", 2)
         patch.setattr(attention, "UNIT_BYTES", 32)

@@ -25,7 +25,8 @@ def attention_forward(qkv, n_head, *, team):
     y = np.empty((B, T, width // 3), qkv.dtype)
     log_total = np.empty((B, n_head, T, 1), qkv.dtype)
     units = units_of(slice(0, B), n_head, T, team.size)
-    team.split(lambda share: attend(units[share], qkv, y, log_total), len(units), T * T * n_head)
+    size = team.worth(B * n_head * T * T)
+    team.share(lambda unit: attend([unit], qkv, y, log_total), units, size)
     return y, (qkv, y, log_total, n_head)
 
 
@@ -75,9 +76,8 @@ def attention_backward(dy, cache, *, team):
     B, T, _ = qkv.shape
     dqkv = np.empty_like(qkv)
     units = units_of(slice(0, B), n_head, T, team.size)
-    team.split(
-        lambda share: attend_back(units[share], dy, dqkv, qkv, y, log_total), len(units), T * T * n_head
-    )
+    size = team.worth(B * n_head * T * T)
+    team.share(lambda unit: attend_back([unit], dy, dqkv, qkv, y, log_total), units, size)
     return dqkv
 
 

@@ -114,8 +114,8 @@ def block_backward(ops, dx, tape, *, team):
     weights = {
         "mlp.c_proj.weight": (active, stream),
         "mlp.c_fc.weight": (tape.n_2, wide),
-        "attn.c_proj.weight": (mixed, middle),
         "attn.c_attn.weight": (tape.n_1, dqkv_rows),
+        "attn.c_proj.weight": (mixed, middle),
     }
     g = {name: known(parts.sum(axis=0)) for name, parts in sums.items()}
     g |= zip(weights, products(list(weights.values()), team), strict=True)

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from minigpt.kernels.cpu.team import blocks
 from minigpt.ops.cross_entropy import IGNORED
 
 
@@ -18,16 +17,15 @@ def cross_entropy_forward(logits, targets, *, team):
     losses = np.zeros(rows.shape[0], logits.dtype)
     ones = np.ones(V, logits.dtype)
 
-    def job(part):
-        for block in blocks(part, V):
-            x, hit = rows[block], (np.arange(block.stop - block.start), flat[block])
-            x -= x.max(axis=-1, keepdims=True)
-            chosen = x[hit]
-            np.exp(x, out=x)
-            total = x @ ones
-            losses[block] = (np.log(total) - chosen) * share[block]
-            x *= (share[block] / total)[:, None]
-            x[hit] -= share[block]
+    def job(block):
+        x, hit = rows[block], (np.arange(block.stop - block.start), flat[block])
+        x -= x.max(axis=-1, keepdims=True)
+        chosen = x[hit]
+        np.exp(x, out=x)
+        total = x @ ones
+        losses[block] = (np.log(total) - chosen) * share[block]
+        x *= (share[block] / total)[:, None]
+        x[hit] -= share[block]
 
     team.split(job, *rows.shape)
     return losses.sum(), (logits,)
@@ -42,5 +40,5 @@ def cross_entropy_backward(dloss, cache, *, team):
     if dloss != 1:
         rows = dlogits.reshape(-1, dlogits.shape[-1])
         factor = rows.dtype.type(dloss)
-        team.split(lambda share: np.multiply(rows[share], factor, out=rows[share]), *rows.shape)
+        team.split(lambda block: np.multiply(rows[block], factor, out=rows[block]), *rows.shape)
     return dlogits

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from minigpt.kernels.cpu.team import blocks
 from minigpt.ops.gelu import CUBIC, SLOPE
 
 
@@ -16,11 +15,7 @@ def gelu_forward(x, *, team):
     rows = x.reshape(-1, x.shape[-1])
     y = np.empty_like(rows)
 
-    def job(share):
-        for block in blocks(share, rows.shape[1]):
-            value_and_slope(rows[block], y[block])
-
-    team.split(job, *rows.shape)
+    team.split(lambda block: value_and_slope(rows[block], y[block]), *rows.shape)
     return y.reshape(x.shape), (x,)
 
 
@@ -71,5 +66,5 @@ def gelu_backward(dy, cache, *, team):
     """
     (slope,) = cache
     rows, slope = dy.reshape(-1, dy.shape[-1]), slope.reshape(-1, dy.shape[-1])
-    team.split(lambda share: np.multiply(rows[share], slope[share], out=rows[share]), *rows.shape)
+    team.split(lambda block: np.multiply(rows[block], slope[block], out=rows[block]), *rows.shape)
     return dy

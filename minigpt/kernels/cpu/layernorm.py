@@ -4,7 +4,6 @@ import numpy as np
 
 from minigpt.kernels.cpu.gradient import known
 from minigpt.kernels.cpu.linear import column_sums
-from minigpt.kernels.cpu.team import blocks
 from minigpt.ops.layernorm import EPS
 
 
@@ -17,10 +16,9 @@ def layernorm_forward(x, gain, bias, *, team):
     rows = x.reshape(-1, C)
     n, y, rstd = np.empty_like(rows), np.empty_like(rows), np.empty((rows.shape[0], 1), x.dtype)
 
-    def job(share):
-        for block in blocks(share, C):
-            normalise(rows[block], n[block], rstd[block])
-            scaled(n[block], gain, bias, out=y[block])
+    def job(block):
+        normalise(rows[block], n[block], rstd[block])
+        scaled(n[block], gain, bias, out=y[block])
 
     team.split(job, *rows.shape)
     return y.reshape(x.shape), (n, rstd, gain)
@@ -35,10 +33,9 @@ def layernorm_backward(dy, cache, *, team):
     C = dy.shape[-1]
     rows = dy.reshape(-1, C)
 
-    def job(share):
+    def job(block):
         sums = np.zeros((2, C), dy.dtype)  # dgain, dbias
-        for block in blocks(share, C):
-            slope(rows[block], n[block], rstd[block], gain, *sums)
+        slope(rows[block], n[block], rstd[block], gain, *sums)
         return sums
 
     dgain, dbias = sum(team.split(job, *rows.shape))

@@ -17,7 +17,7 @@ def linear_forward(x, weight, bias, *, team):
         n, o = part
         project(rows[n], weight[:, o], bias[o], y[part])
 
-    team.share(job, team.row_parts(*y.shape, depth=len(weight)))
+    team.share(job, team.parts(*y.shape, depth=len(weight)))
     return y.reshape(*x.shape[:-1], -1), (x, weight)
 
 
@@ -34,7 +34,7 @@ def linear_backward(dy, cache, *, team):
         n, i = part
         np.matmul(drows[n], weight[i].T, out=dx[n, i])
 
-    team.share(job, team.row_parts(*dx.shape, depth=weight.shape[1]))
+    team.share(job, team.parts(*dx.shape, depth=weight.shape[1]))
     (dweight,) = products([(rows, drows)], team)
     return dx.reshape(x.shape), dweight, known(column_sums(drows))
 

@@ -4,22 +4,14 @@ import math
 
 import numpy as np
 
-from minigpt.kernels.cpu.team import blocks
-
 
 def global_norm(grads, *, team):
     """sqrt(sum of g^2): one dot product a block, the blocks' sums added in double precision.
 
     grads (P) -> norm ()
     """
-    sums = {}
-
-    def job(share):
-        for block in blocks(share, 1):
-            sums[block.start] = float(np.dot(grads[block], grads[block]))
-
-    team.split(job, grads.size, 1)
-    return grads.dtype.type(math.sqrt(math.fsum(sums.values())))
+    squares = team.split(lambda block: float(np.dot(grads[block], grads[block])), grads.size, 1)
+    return grads.dtype.type(math.sqrt(math.fsum(squares)))
 
 
 def adamw(params, grads, first, second, *, step, scale, n_decayed, lr, betas, eps, weight_decay, team):
@@ -35,11 +27,7 @@ def adamw(params, grads, first, second, *, step, scale, n_decayed, lr, betas, ep
     rate = lr * correction / (1 - beta1**step)
     scale = float(scale)
 
-    def job(share):
-        for block in blocks(share, 1):
-            update(block, 1 - lr * weight_decay)
-
-    def update(block, keep):
+    def update(block):
         p, m, v = params[block], first[block], second[block]
         work = np.multiply(grads[block], scale * (1 - beta1))  # (1 - beta1) * g
         m *= beta1
@@ -53,8 +41,8 @@ def adamw(params, grads, first, second, *, step, scale, n_decayed, lr, betas, ep
         np.divide(m, work, out=work)
         work *= rate
         decayed = p[: max(0, n_decayed - block.start)]
-        decayed *= keep
+        decayed *= 1 - lr * weight_decay
         p -= work
 
-    team.split(job, params.size, 1)
+    team.split(update, params.size, 1)
     return params, first, second

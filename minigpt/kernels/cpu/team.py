@@ -2,6 +2,7 @@
 
 import os
 import weakref
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextvars import copy_context
 from itertools import pairwise
@@ -12,6 +13,7 @@ BLOCK_BYTES = 768 * 1024  # of each array in a chain of operations: two or three
 WORTHWHILE = 128 * 1024  # elements; below, waking a thread (50-100 us) costs more than it saves
 WORTHWHILE_PRODUCT = 16 * 1024 * 1024  # multiplications
 FEW = 16  # rows; a product of so few takes as long as its weights take to be read
+PIECE = 4096  # rows or columns at most: of a table of 50,257, BLAS would repack half at once, 30 MB a thread
 ALIGN = 16  # cuts of a matrix lie on whole cache lines
 
 TEAMS: weakref.WeakSet["Team"] = weakref.WeakSet()
@@ -29,7 +31,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class Team:
-    """Runs a job on slices of a range, one slice a thread; the calling thread takes the first."""
+    """Runs a job on parts of the work, by turns; the calling thread is one of the team."""
 
     def __init__(self, size):
         self.size = size
@@ -49,45 +51,62 @@ class Team:
         return BLAS_THREADS.at(self.size if rows and rows <= FEW else 1)
 
     def split(self, job, n, width):
-        """[job(slice), ...] over n rows of `width` elements, a slice a thread; few elements stay with one."""
-        return self.share(job, self.slices(n, self.worth(n * width)))
+        """[job(block), ...] over n rows of `width` elements, in blocks of BLOCK_BYTES at most."""
+        size = self.worth(n * width)
+        count = -(-4 * n * width // (BLOCK_BYTES * size)) * size  # as many for each thread
+        return self.share(job, slices(n, min(n, count), ALIGN if width == 1 else 1), size)
 
     def worth(self, elements):
         """How many threads so many elements are worth: all or one."""
         return self.size if elements >= WORTHWHILE else 1
 
-    def slices(self, n, count):
-        """n in `count` almost equal slices."""
-        return [slice(n * i // count, n * (i + 1) // count) for i in range(count)]
+    def cuts(self, n, work):
+        """n rows or columns of a product of `work` multiplications in slices, as many for each thread."""
+        size = self.size if work >= WORTHWHILE_PRODUCT else 1
+        return slices(n, -(-n // (PIECE * size)) * size, ALIGN)
 
-    def parts(self, rows, columns, work):
-        """A (rows, columns) index a thread for a product of `work` multiplications, cut where it is longer.
+    def parts(self, rows, columns, depth):
+        """(rows, columns) indices of what threads make of rows that go through a weight, cut where it is longer.
 
-        A cut along the shorter side would leave BLAS strips too thin. A small product stays with one thread.
+        A cut along the shorter side would leave BLAS strips too thin. A few rows stay together: BLAS shares
+        their product among its own threads, see session.
         """
-        cuts = self.cuts(max(rows, columns), work)
+        if rows <= FEW:
+            return [(slice(None), slice(None))]
+        cuts = self.cuts(max(rows, columns), rows * columns * depth)
         return [(cut, slice(None)) if rows >= columns else (slice(None), cut) for cut in cuts]
 
-    def cuts(self, n, work):
-        """n in a slice a thread, for a product of `work` multiplications, on whole cache lines."""
-        count = self.size if work >= WORTHWHILE_PRODUCT else 1
-        starts = [n * i // count // ALIGN * ALIGN for i in range(count)]
-        return [slice(a, b) for a, b in pairwise([*starts, n])]
+    def share(self, job, parts, size=None):
+        """[job(part), ...]: a thread takes the next part until none is left, in the caller's np.errstate.
 
-    def row_parts(self, rows, columns, depth):
-        """The same for rows that go through a weight. A few stay together: BLAS shares them, see session."""
-        return self.parts(rows, columns, work=rows * columns * depth if rows > FEW else 0)
+        So a thread on a core that others use too holds nobody up for longer than a part. size: threads, at most.
+        """
+        left, results = deque(range(len(parts))), [None] * len(parts)
 
-    def share(self, job, parts):
-        """[job(part), ...] for each part, one part a thread at most, in the caller's np.errstate."""
-        if len(parts) == 1:
-            return [job(parts[0])]
-        waiting = [self._pool.submit(copy_context().run, job, part) for part in parts[1:]]
+        def work():
+            while left:
+                try:
+                    i = left.popleft()
+                except IndexError:  # another thread took the last
+                    return
+                results[i] = job(parts[i])
+
+        helpers = min(size or self.size, len(parts)) - 1
+        waiting = [self._pool.submit(copy_context().run, work) for _ in range(helpers)]
         try:
-            first = job(parts[0])
+            work()
         finally:
-            wait(waiting)  # all of them, whoever fails: none may write on into what is given up
-        return [first, *(future.result() for future in waiting)]
+            if waiting:
+                wait(waiting)  # all of them, whoever fails: none may write on into what is given up
+        for future in waiting:
+            future.result()
+        return results
+
+
+def slices(n, count, align=1):
+    """n in `count` almost equal slices, which begin at multiples of `align`."""
+    starts = [n * i // count // align * align for i in range(count)]
+    return [slice(a, b) for a, b in pairwise([*starts, n])]
 
 
 def blocks(rows, width):

@@ -20,7 +20,7 @@ def unembedding_forward(x, wte, *, team):
         n, v = part
         np.matmul(rows[n], wte[v].T, out=logits[part])
 
-    team.share(job, team.row_parts(*logits.shape, depth=rows.shape[1]))
+    team.share(job, team.parts(*logits.shape, depth=rows.shape[1]))
     return logits.reshape(*x.shape[:-1], -1), (x, wte)
 
 
@@ -37,6 +37,6 @@ def unembedding_backward(dlogits, cache, *, team):
         n, c = part
         np.matmul(drows[n], wte[:, c], out=dx[n, c])
 
-    team.share(job, team.row_parts(*dx.shape, depth=len(wte)))
+    team.share(job, team.parts(*dx.shape, depth=len(wte)))
     (dwte,) = products([(drows, rows)], team)
     return dx.reshape(x.shape), dwte
