@@ -10,6 +10,8 @@ import warnings
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from threadpoolctl import threadpool_info
 
 import minigpt
@@ -18,6 +20,7 @@ from minigpt.kernels import cpu
 from minigpt.kernels.cpu.team import Team
 from tests.support.tables import cpu_table, small_blocks
 
+ALIGNED = 2  # small_blocks: where slices of numbers begin
 CONFIG = minigpt.GPTConfig(n_layer=2, n_head=3, n_embd=48, n_ctx=300, n_vocab=70)
 
 
@@ -170,6 +173,42 @@ def test_nobody_writes_on_after_an_error():
     with pytest.raises(ValueError, match="one of three"):
         Team(4).share(job, [0, 1, 2, 3])
     assert sorted(ended) == [0, 2, 3]
+
+
+def test_a_thread_that_is_held_up_leaves_what_is_left_to_the_others():
+    """A core may be another program's half of the time: the rest does not wait for one half of the work."""
+    done, rest = [], threading.Event()
+
+    def job(part):
+        if part == 0:
+            assert rest.wait(60), "the other thread took its own half alone"
+        done.append(part)
+        if len(done) == 6:
+            rest.set()
+        return 10 * part
+
+    assert Team(2).share(job, list(range(7))) == [0, 10, 20, 30, 40, 50, 60]
+    assert done == [1, 2, 3, 4, 5, 6, 0]
+
+
+@given(n=st.integers(1, 300), width=st.sampled_from([1, 3, 8]), threads=st.integers(1, 4))
+def test_split_hands_out_each_row_once(n, width, threads):
+    """In their order, in blocks of no more than is said, one for each thread if rows are enough."""
+    with small_blocks():
+        found = Team(threads).split(lambda block: list(range(n))[block], n, width)
+    assert [row for rows in found for row in rows] == list(range(n))
+    assert all(len(rows) * width * 4 <= 32 + 4 * width * ALIGNED for rows in found)
+    assert width == 1 or len(found) >= min(n, threads)
+
+
+@pytest.mark.parametrize("x", [1e4, 1e13, 1e18])
+def test_gelus_slope_is_1_or_0_far_out(x):
+    """x^3 is beyond float32 from 7e12 on: its products with 0 were NaN once."""
+    ends = np.array([[[-x, x]]], np.float32)
+    with np.errstate(over="ignore"):
+        y, cache = cpu_table(1).gelu_forward(ends.copy())
+    assert y.tolist() == [[[0, ends[0, 0, 1]]]]
+    assert cpu_table(1).gelu_backward(np.ones_like(ends), cache).tolist() == [[[0, 1]]]
 
 
 def test_an_error_in_any_thread_comes_out():

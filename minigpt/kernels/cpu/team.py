@@ -66,7 +66,7 @@ class Team:
         return slices(n, -(-n // (PIECE * size)) * size, ALIGN)
 
     def parts(self, rows, columns, depth):
-        """(rows, columns) indices of what threads make of rows that go through a weight, cut where it is longer.
+        """(rows, columns) indices of parts of what rows become through a weight, cut along the longer.
 
         A cut along the shorter side would leave BLAS strips too thin. A few rows stay together: BLAS shares
         their product among its own threads, see session.
@@ -79,7 +79,7 @@ class Team:
     def share(self, job, parts, size=None):
         """[job(part), ...]: a thread takes the next part until none is left, in the caller's np.errstate.
 
-        So a thread on a core that others use too holds nobody up for longer than a part. size: threads, at most.
+        So a thread on a core that others use too holds nobody up for longer than a part. size: most threads.
         """
         left, results = deque(range(len(parts))), [None] * len(parts)
 
