@@ -19,14 +19,16 @@ import tyro
 
 import minigpt
 from bench.record import save_record
+from bench.step import SMALL
 from minigpt.ranks.spawn import mpiexec
 from minigpt.ranks.worlds import joined
 
 CONFIGS = {
     "gpt2": minigpt.PRESETS["gpt2"],
     "small": minigpt.GPTConfig(n_layer=4, n_head=4, n_embd=256, n_ctx=128, n_vocab=16384),
+    "tiny": SMALL,
 }
-SHAPES = {"gpt2": (4, 64), "small": (8, 128)}  # rows of the global batch, context
+SHAPES = {"gpt2": (4, 64), "small": (8, 128), "tiny": (12, 64)}  # rows of the global batch, context
 WAYS = {"1 x 2 threads": (1, 2, False), "2 ranks": (2, 1, False), "2 ranks, ZeRO-1": (2, 1, True)}
 
 
@@ -39,7 +41,7 @@ class Options:
     rounds: int = 3
     """Runs of each way."""
     model: str = "gpt2"
-    """gpt2 or small."""
+    """gpt2, small, or tiny, which is bench.step's small."""
     save: bool = False
     """Keep the result in bench/records."""
     rank: str = ""
