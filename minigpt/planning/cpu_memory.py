@@ -64,11 +64,13 @@ def moments(config, batch_size, context, size, ops, threads, parts=1):
     if ops == "reference":
         return reference_moments(config, shape, x, kept)
     blocks = threads * BLOCK_BYTES
+    # products that are added to what an earlier part gave: of the table's rows, of a block's weights
     added = (x + threads * min(PIECE, config.n_vocab) * config.n_embd * size) if parts > 1 else 0
+    summed = 4 * config.n_embd**2 * size if parts > 1 else 0
     return {
         "the loss": kept + min(2 * blocks, batch_size * context * config.n_vocab * size // 8),
         "the head's gradient": kept + x,
-        "the last block's gradient": kept - x + END * x + work_bytes(config, *shape, threads),
+        "the last block's gradient": kept - x + END * x + max(work_bytes(config, *shape, threads), summed),
         "the table's gradient": tape_bytes(config, *shape, ops)["logits"] + 2 * x + added,
         "the update": min(blocks, params_bytes(config, size)),
     }
@@ -105,7 +107,7 @@ def work_bytes(config, batch_size, context, size, threads):
     threads = threads if rows * 4 * C >= WORTHWHILE else 1
     some = min(-(-rows // threads), ROWS)  # rows that go through together
     few = min(some, max(1, BLOCK_BYTES // (16 * C)))  # and through GELU
-    mlp = threads * (some + 2 * few) * 4 * C * size  # dactive; for GELU u and tanh(u)
+    mlp = threads * (some + 2 * few) * 4 * C * size  # dactive; for GELU x^2 and the gate
     tile, head = min(context, TILE), C // config.n_head
     heads = heads_at_work(batch_size, config.n_head, context, threads)
     return max(mlp, heads * (TILES * tile + SLICES * head) * context * size)

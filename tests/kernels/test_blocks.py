@@ -83,6 +83,26 @@ def test_attention_takes_scores_and_values_of_any_size_together(score, size):
     np.testing.assert_allclose(found, want, rtol=0, atol=1e-5 * np.abs(want).max())
 
 
+@pytest.mark.parametrize("score", [-80, -60, -30, 30, 60, 80])
+@pytest.mark.parametrize("size", [1e-12, 1.0, 1e12])
+def test_attentions_gradient_takes_scores_and_gradients_of_any_size_together(score, size):
+    """As good as plain float32, whose scores are rounded at their size."""
+    rng = np.random.default_rng(0)
+    q, k, v = np.ones((1, 8, 4)), rng.normal(score / 2, 0.01, (1, 8, 4)), rng.normal(size=(1, 8, 4))
+    qkv, dy = np.concatenate([q, k, v], axis=-1), rng.normal(0, size, (1, 8, 4))
+
+    def gradient(ops, dtype):
+        given = qkv.astype(dtype), dy.astype(dtype)
+        return np.split(ops.attention_backward(given[1], ops.attention_forward(given[0], 1)[1]), 3, axis=-1)
+
+    want, plain, found = (
+        gradient(*way) for way in [(REFERENCE, "float64"), (REFERENCE, "float32"), (cpu_table(1), "float32")]
+    )
+    for ours, theirs, exact in zip(found, plain, want, strict=True):
+        error, usual = (np.abs(other - exact).max() / size for other in (ours, theirs))
+        assert error <= 8 * max(usual, abs(score) * np.finfo(np.float32).eps)
+
+
 @given(B=st.integers(1, 5), threads=st.integers(1, 3))
 def test_backward_leaves_what_it_was_given(B, threads):
     """The gradient that comes in is still to be read by the block above; weights are weights."""

@@ -17,10 +17,10 @@ from threadpoolctl import threadpool_info
 import minigpt
 from minigpt import kernels
 from minigpt.kernels import cpu
+from minigpt.kernels.cpu import team
 from minigpt.kernels.cpu.team import Team
 from tests.support.tables import cpu_table, small_blocks
 
-ALIGNED = 2  # small_blocks: where slices of numbers begin
 CONFIG = minigpt.GPTConfig(n_layer=2, n_head=3, n_embd=48, n_ctx=300, n_vocab=70)
 
 
@@ -195,20 +195,87 @@ def test_a_thread_that_is_held_up_leaves_what_is_left_to_the_others():
 def test_split_hands_out_each_row_once(n, width, threads):
     """In their order, in blocks of no more than is said, one for each thread if rows are enough."""
     with small_blocks():
+        most = team.BLOCK_BYTES // (4 * width) + (team.ALIGN if width == 1 else 1)
         found = Team(threads).split(lambda block: list(range(n))[block], n, width)
     assert [row for rows in found for row in rows] == list(range(n))
-    assert all(len(rows) * width * 4 <= 32 + 4 * width * ALIGNED for rows in found)
+    assert max(map(len, found)) <= most
     assert width == 1 or len(found) >= min(n, threads)
 
 
 @pytest.mark.parametrize("x", [1e4, 1e13, 1e18])
 def test_gelus_slope_is_1_or_0_far_out(x):
-    """x^3 is beyond float32 from 7e12 on: its products with 0 were NaN once."""
+    """x^3 is beyond float32 from 7e12 on: its products with 0 were NaN once. From 1.85e19 on x^2 is, too."""
     ends = np.array([[[-x, x]]], np.float32)
     with np.errstate(over="ignore"):
         y, cache = cpu_table(1).gelu_forward(ends.copy())
     assert y.tolist() == [[[0, ends[0, 0, 1]]]]
     assert cpu_table(1).gelu_backward(np.ones_like(ends), cache).tolist() == [[[0, 1]]]
+
+
+def test_after_an_error_nothing_new_is_begun():
+    begun, failed = [], threading.Event()
+
+    def job(part):
+        begun.append(part)
+        if part == 0:
+            failed.set()
+            raise ValueError("the first")
+        assert failed.wait(60)
+        time.sleep(0.05)  # until the queue is cleared
+
+    with pytest.raises(ValueError, match="the first"):
+        Team(2).share(job, list(range(50)))
+    assert len(begun) <= 3
+
+
+def test_a_share_waits_for_nobody_who_has_not_begun():
+    """Another caller has the team's thread for as long as it likes."""
+    two, let_go, busy = Team(2), threading.Event(), threading.Event()
+
+    def hold(part):
+        busy.set() if part else None
+        assert let_go.wait(60)
+
+    other = threading.Thread(target=two.share, args=(hold, [0, 1]))
+    other.start()
+    assert busy.wait(60)
+    try:
+        assert two.share(lambda part: part, [1, 2, 3]) == [1, 2, 3]
+    finally:
+        let_go.set()
+        other.join()
+
+
+def test_little_work_wakes_nobody():
+    def where(_):
+        return threading.get_ident()
+
+    assert set(Team(2).split(where, 100, 1000)) == {threading.get_ident()}
+    assert Team(2).parts(16, 50_257, depth=768) == [(slice(None), slice(None))]
+
+
+def test_a_product_is_cut_into_pieces_that_blas_repacks_one_by_one():
+    for threads in (1, 2, 3):
+        cuts = Team(threads).cuts(50_257, 10**9)
+        assert [row for cut in cuts for row in range(50_257)[cut]] == list(range(50_257))
+        assert max(cut.stop - cut.start for cut in cuts) < team.PIECE + team.ALIGN
+        assert len(cuts) % threads == 0
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_arguments_that_are_not_donated_stay_as_they_are(threads):
+    rng, ops = np.random.default_rng(0), cpu_table(threads)
+    shapes = (2, 5, 4), (2, 5, 12), (4, 6), 6, (2, 5, 6), (2, 5, 4), (2, 5, 9), (9, 4)
+    given = [rng.normal(size=shape).astype(np.float32) for shape in shapes]
+    x, qkv, weight, bias, dy, dx, dlogits, wte = given
+    before = [array.copy() for array in given]
+    with small_blocks():
+        ops.linear_backward(dy, ops.linear_forward(x, weight, bias)[1])
+        ops.unembedding_backward(dlogits, ops.unembedding_forward(x, wte)[1])
+        ops.layernorm_forward(x, bias[:4], bias[2:])
+        ops.attention_backward(dx, ops.attention_forward(qkv, 2)[1])
+    for array, old in zip(given, before, strict=True):
+        np.testing.assert_array_equal(array, old)
 
 
 def test_an_error_in_any_thread_comes_out():

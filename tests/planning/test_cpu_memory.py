@@ -78,6 +78,28 @@ def test_a_steps_peak_is_predicted_within_a_twentieth(shape, ops, dtype):
     assert predicted - always == pytest.approx(peak - resident, rel=0.05)
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("shape", [(2, 4, 256, 97, 1, 64), (2, 4, 256, 500, 8, 64)])
+def test_a_step_in_parts_is_predicted_too(shape, threads):
+    """What is added to an earlier part's gradients is made beside them first."""
+    config, batch = asked(shape, "float32")
+    parts = [tuple(batch)] * 2
+    tracemalloc.start()
+    try:
+        trainer = Trainer(config, init_params(config), threads=threads)
+        trainer.step_in_parts(parts)
+        resident = tracemalloc.get_traced_memory()[0]
+        tracemalloc.reset_peak()
+        trainer.step_in_parts(parts)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    predicted = sum(step_bytes(config, *shape[4:], 4, "fast", threads, len(parts)).values())
+    always = sum(resident_bytes(config, 4).values())
+    assert predicted == pytest.approx(peak, rel=0.05)
+    assert predicted - always == pytest.approx(peak - resident, rel=0.1)
+
+
 @pytest.mark.parametrize("T", [1, 16, 64, 256, 1024])
 @pytest.mark.parametrize("threads", [1, 2, 5])
 @pytest.mark.parametrize(("B", "H"), [(1, 1), (4, 12), (7, 3), (64, 25)])

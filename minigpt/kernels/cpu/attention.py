@@ -97,7 +97,8 @@ def unit_backward(q, k, v, out, log_total, do, dq, dk, dv):
     """Write dq, dk and dv of some heads of some sequences.
 
     Scores are at most log_total: where that is near 0, exp(scores) is safe, and the other factor of
-    probs = exp(scores) * exp(-log_total) goes into do, which is D wide, instead of into T columns.
+    probs = exp(scores) * exp(-log_total) goes into do, which is D wide, instead of into T columns. That keeps
+    float32's precision for gradients of 1e-24 to 1e24.
 
     q, k, v, out, do, dq, dk, dv (b, h, T, D), log_total (b, h, T, 1)
     """

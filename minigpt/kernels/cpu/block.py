@@ -1,8 +1,9 @@
 """A block in sweeps: a thread takes its rows as far as they need no others. Reference: minigpt/model.py.
 
 Between two meetings of the threads lies not one operation but a row's way through several: layernorm,
-product, GELU, product. Some rows go together while they are in the cache, and a thread is woken a few times
-instead of twenty. Where a thread's rows are whole sequences, not even attention is a reason to meet.
+product, GELU, product. Hundreds of rows go together, through GELU a few that fit the cache, and a thread is
+woken a few times instead of twenty. Where a thread's rows are whole sequences, not even attention is a reason
+to meet.
 
 Forward keeps 10 numbers a channel and token, the reference 20 and the scores: what layernorm and GELU gave is
 made again in backward.
@@ -111,7 +112,7 @@ def block_backward(ops, dx, tape, *, team):
         db["attn.c_attn.bias"] += column_sums(dqkv_rows[rows])
 
     crew.sweep(before, attend, after)
-    weights = {
+    weights = {  # the largest first: short parts at the end leave nobody waiting
         "mlp.c_proj.weight": (active, stream),
         "mlp.c_fc.weight": (tape.n_2, wide),
         "attn.c_attn.weight": (tape.n_1, dqkv_rows),

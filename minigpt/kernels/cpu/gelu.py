@@ -29,16 +29,15 @@ def value(x, y):
 
 
 def value_and_slope(x, y):
-    """Write gelu(x) = x g into y and its derivative g + x g (1 - g) 2 du/dx over x: g' = g (1 - g) 2u'.
+    """Write gelu(x) = x g into y, and dy/dx = g + x g (1 - g) 2u' over x, as g' = g (1 - g) 2u'.
 
     x (N, F), y (N, F)
     """
     square = x * x
     g = gate(x, square, np.empty_like(x))
     np.multiply(x, g, out=y)
-    twice = square  # becomes 2 du/dx
-    twice *= 6 * SLOPE * CUBIC
-    twice += 2 * SLOPE
+    twice = np.multiply(square, 6 * SLOPE * CUBIC, out=square)
+    twice += 2 * SLOPE  # 2 u'
     slope = np.subtract(1, g, out=x)
     slope *= y
     slope *= twice
@@ -48,7 +47,7 @@ def value_and_slope(x, y):
 def gate(x, square, out):
     """What part of x comes through: g = (1 + tanh(u)) / 2 with u = SLOPE (x + CUBIC x^3).
 
-    x (N, F), square (N, F) -> g (N, F)
+    x (N, F), square (N, F), out (N, F) -> g (N, F)
     """
     g = np.multiply(square, SLOPE * CUBIC, out=out)
     g += SLOPE

@@ -8,8 +8,7 @@ from minigpt.kernels.gradient import Gradient, together
 def products(pairs, team):
     """The gradients left' @ right of several weights, a Gradient each. The threads share them in one go.
 
-    They are cut by rows, which BLAS makes quicker than columns even where those are four times as many. The
-    largest had best come first: short parts at the end leave nobody waiting.
+    They are cut by rows, which BLAS makes quicker than columns even where those are four times as many.
 
     pairs: left (N, I), right (N, O) -> Gradient (I, O) each
     """

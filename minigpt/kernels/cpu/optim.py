@@ -10,7 +10,7 @@ def global_norm(grads, *, team):
 
     grads (P) -> norm ()
     """
-    squares = team.split(lambda block: float(np.dot(grads[block], grads[block])), grads.size, 1)
+    squares = team.split(lambda block: np.dot(grads[block], grads[block]), grads.size, 1)
     return grads.dtype.type(math.sqrt(math.fsum(squares)))
 
 

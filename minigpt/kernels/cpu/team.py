@@ -13,7 +13,7 @@ BLOCK_BYTES = 768 * 1024  # of each array in a chain of operations: two or three
 WORTHWHILE = 128 * 1024  # elements; below, waking a thread (50-100 us) costs more than it saves
 WORTHWHILE_PRODUCT = 16 * 1024 * 1024  # multiplications
 FEW = 16  # rows; a product of so few takes as long as its weights take to be read
-PIECE = 4096  # rows or columns at most: of a table of 50,257, BLAS would repack half at once, 30 MB a thread
+PIECE = 4096  # rows or columns, about: of a table of 50,257, BLAS would repack half at once, 30 MB a thread
 ALIGN = 16  # cuts of a matrix lie on whole cache lines
 
 TEAMS: weakref.WeakSet["Team"] = weakref.WeakSet()
@@ -31,7 +31,7 @@ if hasattr(os, "register_at_fork"):
 
 
 class Team:
-    """Runs a job on parts of the work, by turns; the calling thread is one of the team."""
+    """Runs a job on parts of the work; the calling thread is one of the team."""
 
     def __init__(self, size):
         self.size = size
@@ -51,9 +51,9 @@ class Team:
         return BLAS_THREADS.at(self.size if rows and rows <= FEW else 1)
 
     def split(self, job, n, width):
-        """[job(block), ...] over n rows of `width` elements, in blocks of BLOCK_BYTES at most."""
+        """[job(block), ...] over n rows of `width` elements, in blocks of about BLOCK_BYTES."""
         size = self.worth(n * width)
-        count = -(-4 * n * width // (BLOCK_BYTES * size)) * size  # as many for each thread
+        count = -(-4 * n * width // (BLOCK_BYTES * size)) * size  # a multiple of the threads
         return self.share(job, slices(n, min(n, count), ALIGN if width == 1 else 1), size)
 
     def worth(self, elements):
@@ -61,7 +61,7 @@ class Team:
         return self.size if elements >= WORTHWHILE else 1
 
     def cuts(self, n, work):
-        """n rows or columns of a product of `work` multiplications in slices, as many for each thread."""
+        """n rows or columns of a product of `work` multiplications in slices, a multiple of the threads."""
         size = self.size if work >= WORTHWHILE_PRODUCT else 1
         return slices(n, -(-n // (PIECE * size)) * size, ALIGN)
 
@@ -77,9 +77,10 @@ class Team:
         return [(cut, slice(None)) if rows >= columns else (slice(None), cut) for cut in cuts]
 
     def share(self, job, parts, size=None):
-        """[job(part), ...]: a thread takes the next part until none is left, in the caller's np.errstate.
+        """[job(part), ...] in the caller's np.errstate: whoever is free takes the next part.
 
-        So a thread on a core that others use too holds nobody up for longer than a part. size: most threads.
+        So a thread on a core that others use too holds nobody up for longer than a part. size: threads, at
+        most. A job must not share in its turn: all might wait for each other.
         """
         left, results = deque(range(len(parts))), [None] * len(parts)
 
@@ -89,15 +90,19 @@ class Team:
                     i = left.popleft()
                 except IndexError:  # another thread took the last
                     return
-                results[i] = job(parts[i])
+                try:
+                    results[i] = job(parts[i])
+                except BaseException:
+                    left.clear()  # nobody needs the rest
+                    raise
 
         helpers = min(size or self.size, len(parts)) - 1
         waiting = [self._pool.submit(copy_context().run, work) for _ in range(helpers)]
         try:
             work()
         finally:
-            if waiting:
-                wait(waiting)  # all of them, whoever fails: none may write on into what is given up
+            waiting = [future for future in waiting if not future.cancel()]  # who has not begun need not
+            wait(waiting)  # all of them, whoever fails: none may write on into what is given up
         for future in waiting:
             future.result()
         return results
