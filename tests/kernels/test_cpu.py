@@ -230,11 +230,12 @@ def test_after_an_error_nothing_new_is_begun():
 
 def test_a_share_waits_for_nobody_who_has_not_begun():
     """Another caller has the team's thread for as long as it likes."""
-    two, let_go, busy = Team(2), threading.Event(), threading.Event()
+    two, let_go, busy, held = Team(2), threading.Event(), threading.Event(), []
 
     def hold(part):
-        busy.set() if part else None
-        assert let_go.wait(60)
+        if part == 1:
+            busy.set()
+        held.append(let_go.wait(20))
 
     other = threading.Thread(target=two.share, args=(hold, [0, 1]))
     other.start()
@@ -244,6 +245,7 @@ def test_a_share_waits_for_nobody_who_has_not_begun():
     finally:
         let_go.set()
         other.join()
+    assert held == [True, True], "only what held the thread ended the wait"
 
 
 def test_little_work_wakes_nobody():
