@@ -1,14 +1,17 @@
 """python -m bench.ops: where a training step's time goes, by operation, each without what it calls itself.
 
 The kernels' block is one operation; the reference's is made of its parts. Gradients of weights, which the
-kernels write where they belong, are counted as `collect`. --save keeps a record.
+kernels write where they belong, are counted as `collect`. What goes on inside the kernels' blocks is timed in
+further steps, as what a thread spends on it, on average. --save keeps a record.
 """
 
 import collections
+import contextlib
 import dataclasses
 import statistics
 import time
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import tyro
@@ -19,9 +22,15 @@ from bench.step import SETTINGS
 from minigpt import kernels
 from minigpt.comm import Alone
 from minigpt.config import OptimizerConfig
+from minigpt.kernels.cpu import attention, block, gelu, layernorm
 from minigpt.train import new_state, train_step
 
-NAMES = (*kernels.REFERENCE, "the rest")
+INSIDE = {
+    attention: ("attend", "attend_back"),
+    block: ("project", "column_sums"),
+    gelu: ("value", "value_and_slope"),
+    layernorm: ("normalise", "scaled", "slope"),
+}  # besides these a block is the products of its backward pass, sums of branches, and waiting
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +70,42 @@ class Timed:
         return operation
 
 
+@contextlib.contextmanager
+def inside(seconds):
+    """Note the seconds that all threads together spend in each function of INSIDE."""
+
+    def timed(name, function):
+        def wrapped(*arguments, **options):
+            start = time.perf_counter()
+            result = function(*arguments, **options)
+            seconds[name].append(time.perf_counter() - start)  # a list's append is one step for all threads
+            return result
+
+        return wrapped
+
+    with contextlib.ExitStack() as stack:
+        for module, names in INSIDE.items():
+            for name in names:
+                label = f"{module.__name__.rpartition('.')[2]}.{name}"
+                wrapper = timed(label, getattr(module, name))
+                stack.enter_context(mock.patch.object(module, name, wrapper))
+        yield
+
+
+def profile_inside(setting, options):
+    """Milliseconds a step that a thread spends in each function of INSIDE, on average."""
+    config, B, T = SETTINGS[setting]
+    trainer = minigpt.Trainer(config, minigpt.init_params(config), threads=options.threads)
+    batch = np.random.default_rng(1).integers(0, config.n_vocab, (2, B, T))
+    seconds, steps = collections.defaultdict(list), options.repeats * (10 if config.n_layer < 12 else 1)
+    with inside(seconds):
+        for step in range(2 + steps):
+            if step == 2:  # the first two warm up
+                seconds.clear()
+            trainer.step(*batch)
+    return {name: 1e3 * sum(parts) / steps / trainer.ops.threads for name, parts in seconds.items()}
+
+
 def profile(setting, ops, options):
     """Median milliseconds of each operation in a step."""
     config, B, T = SETTINGS[setting]
@@ -89,6 +134,11 @@ def main():
             print(f"{setting}, {ops}: {sum(found.values()):.1f} ms")
             for name, ms in results[f"{setting}, {ops}"].items():
                 print(f"{ms:12.2f} ms {ms / sum(found.values()):5.0%}  {name}", flush=True)
+        if "fast" in options.ops:
+            found = profile_inside(setting, options)
+            results[f"{setting}, inside blocks"] = dict(sorted(found.items(), key=lambda item: -item[1]))
+            for name, ms in results[f"{setting}, inside blocks"].items():
+                print(f"{ms:12.2f} ms a thread, {name}", flush=True)
     if options.save:
         print(save_record(Path(__file__).parent / "records", "ops", dataclasses.asdict(options), results))
 
