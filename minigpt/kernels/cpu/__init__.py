@@ -1,7 +1,7 @@
 """Kernels for NumPy on CPU cores: the operations of ops/ in blocks that stay in cache, on every core.
 
 Three rules make them fast. Blocks: a chain of elementwise operations runs over a few rows at a time, so that
-its intermediates stay in the second-level cache. Threads: NumPy releases Python's lock inside an operation,
+its intermediates stay in the caches. Threads: NumPy releases Python's lock inside an operation,
 so plain threads share the work, and matrix products are cut between them with BLAS itself at one thread;
 where parts can be small, whoever is free takes the next. Memory: what an argument held is overwritten where
 the model reads it no more (`donated`, said in each docstring), and freed memory stays with the process.

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 TILE = 128  # query rows
-UNIT_BYTES = 1024 * 1024  # scores that are worked on together: half of the second-level cache
+UNIT_BYTES = 1024 * 1024  # scores that are worked on together: more leave the cache, fewer make more calls
 NEAR = 32  # exp(32) and exp(-32) times values are far from where float32 ends: no shift is needed
 HIDDEN = np.triu(np.full((TILE, TILE), -np.inf, np.float32), 1)  # the mask of a square on the diagonal
 

@@ -1,7 +1,7 @@
 """What each thread takes of a block of the model: its rows, and its heads of its sequences."""
 
 from minigpt.kernels.cpu import attention
-from minigpt.kernels.cpu.team import slices
+from minigpt.kernels.cpu.team import slices, steps
 
 ROWS = 512  # that go through a product together: BLAS packs the whole weight anew for each lot of rows
 
@@ -24,7 +24,7 @@ class Crew:
         """before(rows, thread) for all rows, some at a time; attend(units); after(rows, thread)."""
 
         def each(job):
-            return lambda thread: [job(some, thread) for some in lots(self.rows[thread])]
+            return lambda thread: [job(some, thread) for some in steps(self.rows[thread], ROWS)]
 
         def together(thread):
             for job in jobs:
@@ -33,8 +33,3 @@ class Crew:
         jobs = each(before), lambda thread: attend(self.units[thread]), each(after)
         for job in (together,) if self.apart else jobs:
             self.team.share(job, range(self.size))
-
-
-def lots(rows):
-    """Slices of ROWS of a slice of rows."""
-    return [slice(i, min(i + ROWS, rows.stop)) for i in range(rows.start, rows.stop, ROWS)]

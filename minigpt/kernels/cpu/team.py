@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from minigpt.kernels.cpu.blas_threads import BLAS_THREADS
 
-BLOCK_BYTES = 768 * 1024  # of each array in a chain of operations: two or three fit the second-level cache
+BLOCK_BYTES = 768 * 1024  # of each array in a chain of operations: caches hold it, smaller make more calls
 WORTHWHILE = 128 * 1024  # elements; below, waking a thread (50-100 us) costs more than it saves
 WORTHWHILE_PRODUCT = 16 * 1024 * 1024  # multiplications
 FEW = 16  # rows; a product of so few takes as long as its weights take to be read
@@ -116,5 +116,9 @@ def slices(n, count, align=1):
 
 def blocks(rows, width):
     """Slices of a slice of rows, each of about BLOCK_BYTES when a row has `width` float32 elements."""
-    step = max(1, BLOCK_BYTES // (4 * width))
+    return steps(rows, max(1, BLOCK_BYTES // (4 * width)))
+
+
+def steps(rows, step):
+    """Slices of a slice of rows, `step` rows each, the last with what is left."""
     return [slice(i, min(i + step, rows.stop)) for i in range(rows.start, rows.stop, step)]
