@@ -15,6 +15,7 @@ from minigpt.kernels.cpu.memory import give_freed_memory_back
 from minigpt.kinds import Array
 from minigpt.memory import explained
 from minigpt.train import new_state, train_step
+from minigpt.workers.step import Workers, may_pay
 
 
 class Uploaded(list):
@@ -76,7 +77,10 @@ class Trainer:
         with self.explained():
             placed = {name: flat.like(on_device(flat.buffer, self.device)) for name, flat in flats.items()}
             placed |= {name: on_device(getattr(state, name), self.device) for name in ("first", "second")}
-        self.state = state._replace(**placed)
+        self.state, self.train_step = state._replace(**placed), train_step
+        if may_pay(self.config, self.ops, self.world, self.params):
+            self.train_step = Workers(self.config, self.state, self.ops.threads)
+            self.state = self.train_step.place(self.state)
 
     def whole_state(self):
         """The state with all moments; with ZeRO-1 every rank must ask for it, and rank 0 alone is given them.
@@ -114,7 +118,7 @@ class Trainer:
         ready = batches if isinstance(batches, Uploaded) else self.upload(batches)
         # what is not finite is for the guard to judge, in one line
         with np.errstate(all="ignore"), self.ops.session(), self.explained(ready):
-            self.state, report = train_step(
+            self.state, report = self.train_step(
                 self.config, self.optimizer, self.ops, self.world, self.state, ready
             )
         return report

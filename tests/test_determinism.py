@@ -5,18 +5,25 @@ import pytest
 
 from minigpt import train
 from minigpt.kernels.cpu import team
+from minigpt.workers.step import dealt
 from tests.campaigns import determinism, guard, inputs
 from tests.support.commands import TEXT
 
-C, T, B = 128, 128, 4  # large enough for the kernels to share the work between threads
-SMALL = ["--n-layer", "2", "--n-head", "2", "--n-embd", str(C), "--n-vocab", "300", "--context", str(T),
-         "--batch-size", str(B), "--tokens-per-step", str(B * T), "--warmup", "2"]  # fmt: skip
+C, T = 128, 128
+SIZES = {"workers": 4, "threads": 18}  # rows of a step that two processes, or two threads, share
 
 
-def test_two_runs_are_one_with_one_thread_and_with_two(tmp_path):
+def flags(B):
+    """A small run of B rows a step."""
+    return ["--n-layer", "2", "--n-head", "2", "--n-embd", str(C), "--n-vocab", "300", "--context", str(T),
+            "--batch-size", str(B), "--tokens-per-step", str(B * T), "--warmup", "2"]  # fmt: skip
+
+
+@pytest.mark.parametrize("B", SIZES.values(), ids=SIZES)
+def test_two_runs_are_one_with_one_thread_and_with_two(B, tmp_path):
     data = tmp_path / "text.txt"
     data.write_text(TEXT)
-    rows = determinism.compared([*SMALL, "--data", str(data)], 15)
+    rows = determinism.compared([*flags(B), "--data", str(data)], 15)
     assert [row.passed for row in rows] == [True] * 3, rows
     assert [row.value[:38] for row in rows[:2]] == ["0 of 15 steps differ; weights equal, S"] * 2
 
@@ -52,7 +59,10 @@ def test_the_inputs_campaign_reaches_its_goals():
     assert all(row.value.startswith("0 wrong of ") for row in rows), rows
 
 
-def test_threads_share_a_model_of_this_size():
+@pytest.mark.parametrize("B", SIZES.values(), ids=SIZES)
+def test_a_step_of_this_size_is_shared_as_its_name_says(B):
     """Else two threads would be the same as one, and the first test no test of them."""
     assert B * T * C * 4 * C > team.WORTHWHILE_PRODUCT
     assert B * T * 4 * C > team.WORTHWHILE
+    shares, _ = dealt([np.zeros((2, B, T), np.int32)], C, 2)
+    assert len(shares) == (2 if B == SIZES["workers"] else 0)

@@ -20,8 +20,12 @@ GUARDED = {
         ("minigpt/ranks/starting.py", "SIGKILL"),
         ("minigpt/ranks/witness.py", "SIGHUP"),
         ("minigpt/ranks/witness.py", "SIGKILL"),
+        ("minigpt/workers/memory.py", "memfd_create"),
     },
-    "darwin": {("minigpt/ranks/seen.py", "TCP_INFO")},
+    "darwin": {
+        ("minigpt/ranks/seen.py", "TCP_INFO"),
+        ("minigpt/workers/memory.py", "memfd_create"),
+    },
 }
 
 

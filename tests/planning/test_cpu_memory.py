@@ -79,9 +79,9 @@ def test_a_steps_peak_is_predicted_within_a_twentieth(shape, ops, dtype):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("shape", [(2, 4, 512, 97, 1, 16), (2, 4, 256, 500, 8, 64)])
+@pytest.mark.parametrize("shape", [(2, 4, 512, 97, 1, 16), (2, 4, 256, 11000, 8, 64)])
 def test_a_step_in_parts_is_predicted_too(shape, threads):
-    """What is added to an earlier part's gradients is made beside them first."""
+    """What is added to an earlier part's gradients is made beside them first. Too large for workers."""
     config, batch = asked(shape, "float32")
     parts = [tuple(batch)] * 2
     tracemalloc.start()
