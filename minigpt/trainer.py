@@ -29,7 +29,8 @@ class Trainer:
     for a schedule warmup, schedule, steps, final. ops and threads choose the kernels as in `logits`.
     device: "numpy", or "cupy" for a GPU; None trains where params are. dtype: the number type of activations,
     "bfloat16" on a GPU alone; None takes that of params, in which parameters, moments and gradients stay.
-    state: a State to go on from, the one of params, which is then kept and changed, not copied.
+    state: a State to go on from, the one of params, which is then kept and changed, not copied, but for a
+    small model's, which is moved to memory that processes share (workers/; threads=1 does without).
     tf32: on a GPU in float32, products may cut their factors to 10 bits of fraction. products: "cublas" or
     "cublaslt"; attention: "tiles", "scores" or "cudnn": who does them on a GPU, see kernels.table.
     """

@@ -21,7 +21,7 @@ from minigpt.workers.world import Neighbours, hear, say
 # measured on two cores: where processes took 0.7 to 0.95 of the time of threads
 MOST_PARAMETERS = 2**22  # each process reads the gradients of all
 LEAST, MOST = 2**15, 2**19  # numbers in a worker's widest array (rows, 4C)
-ANSWER = 600  # seconds, which a step of this size never takes
+ANSWER, LEAVE = 600, 5  # seconds that a worker has to answer, and to be gone: a step takes less than one
 
 ALL: weakref.WeakSet["Workers"] = weakref.WeakSet()
 
@@ -59,7 +59,8 @@ class Workers:
         self.config, self.size = config, size
         self.shared = Shared(state.params.buffer.size, size)
         self.ops = kernels.table("fast", "float32", threads=1)
-        self.lines, self.end, self.torn = None, None, False
+        self.lines, self.processes, self.torn = [], [], False
+        self.end = weakref.finalize(self, end, self.lines, self.processes)
         ALL.add(self)
 
     def place(self, state):
@@ -72,22 +73,28 @@ class Workers:
             raise CommError("a worker process died while weights were being changed: go on from a checkpoint")
         state = self.place(state)
         shares, weights = dealt(batches, config.n_embd, self.size)
-        lines = self.started() if shares else []
-        if not lines:
+        if not shares or not self.started(len(shares) - 1):
             return train_step(config, optimizer, ops, world, state, batches)
-        world = Neighbours(0, lines[: len(shares) - 1], self.shared.grads, weights)
+        world = Neighbours(0, self.lines[: len(shares) - 1], self.shared.grads, weights)
         order = {
             "step": state.step,
             "updates": state.updates,
             "optimizer": vars(optimizer),
             "weights": weights,
         }
-        try:
+        with self.answering(world):
             for line, share in zip(world.lines, shares[1:], strict=True):
                 ask(line, order, share)
             own = world.shard(state.first.size)
             part = state._replace(first=state.first[own], second=state.second[own])
             after, report = train_step(config, optimizer, self.ops, world, part, shares[0])
+        return after._replace(first=state.first, second=state.second), report
+
+    @contextlib.contextmanager
+    def answering(self, world):
+        """Whatever ends a step within ends the workers, too, which may be anywhere in it."""
+        try:
+            yield
         except (EOFError, OSError) as reason:
             self.torn = world.moving
             self.stop()
@@ -98,37 +105,34 @@ class Workers:
         except BaseException:
             self.stop()
             raise
-        return after._replace(first=state.first, second=state.second), report
 
-    def started(self):
-        """The lines to the workers; none if they cannot be started."""
-        if self.lines is None:
-            self.lines, processes = [], []
-            self.end = weakref.finalize(self, end, self.lines, processes)
-            try:
-                for _ in range(1, self.size):
-                    start(self.shared.file, self.lines, processes)
-                for rank, line in enumerate(self.lines, 1):
-                    say(line, {"config": vars(self.config), "rank": rank, "size": self.size})
-                for line in self.lines:
-                    hear(line)
-            except (OSError, EOFError):  # no more processes are allowed here, or no more memory
-                self.end()
-                self.lines.clear()
-        return self.lines
+    def started(self, count):
+        """Whether so many workers are there, those that were missing started. If they cannot be, none is."""
+        new, ready = range(len(self.lines), count), False
+        try:
+            for _ in new:
+                start(self.shared.file, self.lines, self.processes)
+            for i in new:
+                say(self.lines[i], {"config": vars(self.config), "rank": i + 1, "size": self.size})
+            ready = all([hear(self.lines[i]) for i in new])
+        except (OSError, EOFError):  # no more processes are allowed here, or no more memory
+            self.size = 1
+        finally:
+            if not ready:
+                self.stop()
+        return ready
 
     def stop(self):
         """No workers any more, until a step wants them again."""
-        self.end()
-        self.lines = None
+        end(self.lines, self.processes)
 
     def leave(self):
         """In a forked child: the workers are the parent's, and so is the memory."""
-        for line in self.lines or []:
+        for line in self.lines:
             line.close()
-        if self.end:
-            self.end.detach()
-        self.lines, self.shared = None, Shared(self.shared.params.size, self.size)
+        self.lines.clear()
+        self.processes.clear()
+        self.shared = Shared(self.shared.params.size, self.size)
 
 
 def dealt(batches, width, size):
@@ -183,12 +187,13 @@ def path():
 
 def end(lines, processes):
     """Close the lines, so that workers leave after what they are at, and wait for that."""
-    for line in lines:
+    while lines:
         with contextlib.suppress(OSError):  # what it had not sent
-            line.close()
-    for process in processes:
+            lines.pop().close()
+    while processes:
+        process = processes.pop()
         try:
-            process.wait(5)
+            process.wait(LEAVE)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

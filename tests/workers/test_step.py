@@ -47,8 +47,7 @@ def batch(B, seed=0, ignored=()):
 
 def processes(trainer):
     """Those that the trainer has started."""
-    end = trainer.train_step.end
-    return end.peek()[2][1] if end and end.alive else []
+    return trainer.train_step.processes
 
 
 def gradient(trainer, batches):
@@ -66,7 +65,7 @@ def test_a_step_is_the_reference_s_in_float64(threads, B, ignored):
     ours = trainer(threads, clip=None)
     true, told = gradient(exact, [pair])
     found, report = gradient(ours, [pair])
-    assert len(processes(ours)) == threads - 1
+    assert len(processes(ours)) == min(threads, B) - 1
     scale = np.abs(true).max()
     assert np.abs(found - true).max() < 200 * EPS * scale
     assert report.loss == pytest.approx(told.loss, rel=20 * EPS)
@@ -275,6 +274,27 @@ def test_one_that_dies_while_weights_move_is_not_glossed_over(monkeypatch):
     for _ in range(2):
         with pytest.raises(CommError, match="while weights were being changed: go on from a checkpoint"):
             one.step(*batch(4))
+
+
+def test_one_that_stands_still_is_waited_for_no_longer_than_it_may_take(monkeypatch):
+    monkeypatch.setattr(step_module, "ANSWER", 1)
+    monkeypatch.setattr(step_module, "LEAVE", 0.1)
+    one, other = trainer(2), trainer(2)
+    for each in (one, other):
+        each.step(*batch(4))
+    (frozen,) = processes(one)
+    frozen.send_signal(signal.SIGSTOP)
+    with pytest.raises(CommError, match="gave no answer: timed out"):
+        one.step(*batch(4, 1))
+    assert frozen.returncode == -signal.SIGKILL
+    assert one.step(*batch(4, 1)) == other.step(*batch(4, 1))
+
+
+def test_no_more_are_started_than_a_batch_has_rows():
+    one = trainer(8)
+    for B, count in ((2, 1), (3, 2), (2, 2)):
+        one.step(*batch(B))
+        assert len(processes(one)) == count
 
 
 def test_ctrl_c_in_a_step_is_raised_and_the_next_step_works(monkeypatch):
