@@ -23,7 +23,7 @@ TINY = [
     "--batch-size", "2", "--steps", STEPS, "--warmup", "2", "--eval-every", "20", "--sample-every", "20",
     "--sample-tokens", "6", "--threads", "1",
 ]  # fmt: skip
-SHORT, LONG = ["--tokens-per-step", "512"], ["--tokens-per-step", str(2**16)]  # steps of 10 ms, of a second
+SHORT, LONG = ["--tokens-per-step", "512"], ["--tokens-per-step", str(2**17)]  # steps of 10 ms, of 2 s
 LINE = re.compile(r"step +\d+/60 \| loss ")
 VIEW = re.compile(r"^step \d+/60  ", re.MULTILINE)
 COLOUR = re.compile(rb"\x1b\[[\d;]*3\dm")  # not bold, nor dim

@@ -7,6 +7,8 @@ import sys
 import threading
 import time
 import warnings
+import weakref
+from functools import partial
 
 import numpy as np
 import pytest
@@ -229,7 +231,7 @@ def test_after_an_error_nothing_new_is_begun():
 
 
 def test_a_share_waits_for_nobody_who_has_not_begun():
-    """Another caller has the team's thread for as long as it likes."""
+    """Another caller has the team's thread for as long as it likes. What was shared is not kept for it."""
     two, let_go, busy, held = Team(2), threading.Event(), threading.Event(), []
 
     def hold(part):
@@ -241,7 +243,11 @@ def test_a_share_waits_for_nobody_who_has_not_begun():
     other.start()
     assert busy.wait(60)
     try:
-        assert two.share(lambda part: part, [1, 2, 3]) == [1, 2, 3]
+        array = np.ones(3)
+        assert [product[0] for product in two.share(partial(np.multiply, array), [1, 2, 3])] == [1, 2, 3]
+        kept = weakref.ref(array)
+        del array
+        assert kept() is None
     finally:
         let_go.set()
         other.join()

@@ -103,6 +103,7 @@ class Team:
         finally:
             waiting = [future for future in waiting if not future.cancel()]  # who has not begun need not
             wait(waiting)  # all of them, whoever fails: none may write on into what is given up
+            job = parts = None  # who was called off lies in the pool's queue for a while, with these arrays
         for future in waiting:
             future.result()
         return results
