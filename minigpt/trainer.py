@@ -15,7 +15,7 @@ from minigpt.kernels.cpu.memory import give_freed_memory_back
 from minigpt.kinds import Array
 from minigpt.memory import explained
 from minigpt.train import new_state, train_step
-from minigpt.workers.step import Workers, may_pay
+from minigpt.workers.step import share
 
 
 class Uploaded(list):
@@ -79,9 +79,7 @@ class Trainer:
             placed = {name: flat.like(on_device(flat.buffer, self.device)) for name, flat in flats.items()}
             placed |= {name: on_device(getattr(state, name), self.device) for name in ("first", "second")}
         self.state, self.train_step = state._replace(**placed), train_step
-        if may_pay(self.config, self.ops, self.world, self.params):
-            self.train_step = Workers(self.config, self.state, self.ops.threads)
-            self.state = self.train_step.place(self.state)
+        share(self)  # among processes, if the model is small
 
     def whole_state(self):
         """The state with all moments; with ZeRO-1 every rank must ask for it, and rank 0 alone is given them.

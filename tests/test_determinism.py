@@ -5,7 +5,7 @@ import pytest
 
 from minigpt import train
 from minigpt.kernels.cpu import team
-from minigpt.workers.step import dealt
+from minigpt.workers.shares import shares_of
 from tests.campaigns import determinism, guard, inputs
 from tests.support.commands import TEXT
 
@@ -64,5 +64,5 @@ def test_a_step_of_this_size_is_shared_as_its_name_says(B):
     """Else two threads would be the same as one, and the first test no test of them."""
     assert B * T * C * 4 * C > team.WORTHWHILE_PRODUCT
     assert B * T * 4 * C > team.WORTHWHILE
-    shares, _ = dealt([np.zeros((2, B, T), np.int32)], C, 2)
+    shares, _ = shares_of([np.zeros((2, B, T), np.int32)], C, 2)
     assert len(shares) == (2 if B == SIZES["workers"] else 0)

@@ -1,8 +1,7 @@
 """What processes that share memory say to each other in a step: numbers go as lines, gradients lie there."""
 
-import json
-
 from minigpt.comm import World
+from minigpt.guard import Verdict
 
 
 class Neighbours(World):
@@ -16,17 +15,24 @@ class Neighbours(World):
     def __init__(self, rank, lines, grads, weights):
         self.rank = self.local_rank = rank
         self.size = self.local_size = len(weights)
-        self.lines, self.grads, self.weights = lines, grads, weights
+        self.lines, self.grads, self.weights = lines, grads[: len(weights)], weights
         self.moving = False  # whether parameters may be partly old, partly new
 
     def gather(self, value):
         """What every rank gives, in their order, exactly."""
         if self.rank:
-            say(self.lines[0], value)
-            return hear(self.lines[0])
-        told = [value, *map(hear, self.lines)]
+            self.lines[0].say(value)
+            return self.lines[0].hear()
+        return self.tell(self.collect(value))
+
+    def collect(self, value):
+        """Rank 0 hears what every rank gives, and says nothing yet."""
+        return [value, *(line.hear() for line in self.lines)]
+
+    def tell(self, told):
+        """Rank 0 tells everybody of all."""
         for line in self.lines:
-            say(line, told)
+            line.say(told)
         return told
 
     def mean(self, number):
@@ -38,10 +44,12 @@ class Neighbours(World):
         return sum(one * one for one in self.gather(float(norm))) ** 0.5
 
     def agree(self, verdict):
-        """The worst of all; if it is for the step, ranks move from here to all_gather."""
-        verdict = super().agree(verdict)
-        self.moving = verdict.accepted
-        return verdict
+        """The worst verdict of all. Whoever hears of a good one moves weights, until all_gather."""
+        if self.rank:
+            return worst(self.gather(verdict))
+        told = self.collect(verdict)
+        self.moving = worst(told).accepted
+        return worst(self.tell(told))
 
     def reduce_scatter(self, array):
         """This rank's shard of the mean, in the place that rank 0's gradient had.
@@ -50,10 +58,10 @@ class Neighbours(World):
         """
         self.barrier()  # every gradient is there
         own = self.shard(array.size)
-        mean = self.grads[0][own]
+        mean, *others = (grads[own] for grads in self.grads)
         mean *= self.weights[0]
-        for grads, weight in zip(self.grads[1:], self.weights[1:], strict=False):
-            mean += weight * grads[own]
+        for weight, gradient in zip(self.weights[1:], others, strict=True):
+            mean += weight * gradient
         return mean
 
     def all_gather(self, shard, into):
@@ -66,14 +74,6 @@ class Neighbours(World):
         return into
 
 
-def say(line, value):
-    """Send a value as a line of JSON."""
-    line.write(json.dumps(value).encode() + b"\n")
-    line.flush()
-
-
-def hear(line):
-    """The value in the next line. EOFError if the other end is closed."""
-    if text := line.readline():
-        return json.loads(text)
-    raise EOFError("nobody is at the other end")
+def worst(verdicts):
+    """The one that is everybody's."""
+    return max((Verdict(*one) for one in verdicts), key=lambda one: one.kind)

@@ -21,6 +21,7 @@ from minigpt import kernels
 from minigpt.kernels import cpu
 from minigpt.kernels.cpu import team
 from minigpt.kernels.cpu.team import Team
+from minigpt.train import train_step
 from tests.support.tables import cpu_table, small_blocks
 
 CONFIG = minigpt.GPTConfig(n_layer=2, n_head=3, n_embd=48, n_ctx=300, n_vocab=70)
@@ -77,13 +78,20 @@ def test_rows_of_large_logits_are_shifted_each_by_its_own_maximum():
     assert np.abs(tail[0].sum(axis=-1)).max() < 1e-6  # the gradient of each row adds up to 0
 
 
+def by_threads(params, threads):
+    """A trainer whose steps are made by threads, however small its model is."""
+    trainer = minigpt.Trainer(CONFIG, params, threads=threads)
+    trainer.train_step = train_step
+    return trainer
+
+
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_the_same_threads_give_the_same_bits_every_time(threads):
     tokens, targets = batch(4, 200)
     params = far_from_init("float32")
     results = set()
     for _ in range(4):
-        trainer = minigpt.Trainer(CONFIG, params, threads=threads)
+        trainer = by_threads(params, threads)
         losses = [trainer.step(tokens, targets) for _ in range(3)]
         results.add((tuple(losses), trainer.params.buffer.tobytes()))
     assert len(results) == 1
@@ -103,7 +111,7 @@ def blas_threads():
 def test_blas_has_its_threads_back_after_trainers_ran_side_by_side():
     before = blas_threads()
     tokens, targets = batch(2, 100)
-    trainers = [minigpt.Trainer(CONFIG, far_from_init("float32"), threads=2) for _ in range(3)]
+    trainers = [by_threads(far_from_init("float32"), 2) for _ in range(3)]
 
     def train(trainer):
         for _ in range(4):
@@ -144,9 +152,10 @@ def test_a_session_holds_in_any_thread_and_ends_in_any_order():
 
 
 FORK = """
-import os, sys, numpy as np, minigpt
+import os, sys, numpy as np, minigpt, minigpt.train
 config = minigpt.GPTConfig(n_layer=1, n_head=2, n_embd=64, n_ctx=64, n_vocab=2048)
 trainer = minigpt.Trainer(config, minigpt.init_params(config), threads=2)
+trainer.train_step = minigpt.train.train_step
 tokens = np.zeros((32, 64), int)
 trainer.step(tokens, tokens)
 child = os.fork()
@@ -298,7 +307,7 @@ def test_no_thread_warns_of_what_the_guard_judges(value):
     params["h.0.attn.c_attn.weight"][0] = value
     with small_blocks(), warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
-        report = minigpt.Trainer(CONFIG, params, threads=3).step_in_parts([batch(3, 20)])
+        report = by_threads(params, 3).step_in_parts([batch(3, 20)])
     assert not report.verdict.accepted
     assert not found, found[0].message
 

@@ -4,9 +4,12 @@ import gc
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +18,11 @@ import pytest
 import minigpt
 from minigpt.errors import CommError, NumericsError
 from minigpt.train import train_step
-from minigpt.workers import step as step_module
-from minigpt.workers import world
-from minigpt.workers.step import Workers, dealt, may_pay
-from minigpt.workers.world import say
+from minigpt.workers import memory, processes, shares
+from minigpt.workers.line import Line
+from minigpt.workers.shares import may_pay, shares_of
+from minigpt.workers.step import Workers
+from minigpt.workers.world import Neighbours
 from tests.support.models import random_params
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="there are workers on Linux alone")
@@ -31,7 +35,7 @@ EPS = 2.0**-24
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     """Workers are worth it for less than else: tests are quick then."""
-    monkeypatch.setattr(step_module, "LEAST", 1024)
+    monkeypatch.setattr(shares, "LEAST", 1024)
 
 
 def trainer(threads=2, **options):
@@ -45,9 +49,9 @@ def batch(B, seed=0, ignored=()):
     return tokens, targets
 
 
-def processes(trainer):
-    """Those that the trainer has started."""
-    return trainer.train_step.processes
+def workers(trainer):
+    """The numbers of the processes that a trainer has started."""
+    return trainer.train_step.processes.numbers
 
 
 def gradient(trainer, batches):
@@ -65,7 +69,7 @@ def test_a_step_is_the_reference_s_in_float64(threads, B, ignored):
     ours = trainer(threads, clip=None)
     true, told = gradient(exact, [pair])
     found, report = gradient(ours, [pair])
-    assert len(processes(ours)) == min(threads, B) - 1
+    assert len(workers(ours)) == min(threads, B) - 1
     scale = np.abs(true).max()
     assert np.abs(found - true).max() < 200 * EPS * scale
     assert report.loss == pytest.approx(told.loss, rel=20 * EPS)
@@ -78,7 +82,7 @@ def test_parts_are_averaged():
     true, _ = gradient(minigpt.Trainer(CONFIG, random_params(CONFIG, 3), ops="reference"), pairs)
     ours = trainer()
     found, _ = gradient(ours, pairs)
-    assert len(processes(ours)) == 1
+    assert len(workers(ours)) == 1
     assert np.abs(found - true).max() < 200 * EPS * np.abs(true).max()
 
 
@@ -87,7 +91,7 @@ def test_forty_steps_stay_as_near_to_float64_as_those_of_one_process():
     exact = minigpt.Trainer(CONFIG, random_params(CONFIG, 3), ops="reference", lr=1e-3)
     several, alone = trainer(3, lr=1e-3), trainer(1, lr=1e-3)
     true, ours, plain = ([one.step(*pair) for pair in pairs] for one in (exact, several, alone))
-    assert len(processes(several)) == 2
+    assert len(workers(several)) == 2
     assert true[-1] < 0.9 * true[0]
     assert np.abs(np.subtract(ours, true)).max() < 8 * np.abs(np.subtract(plain, true)).max()
 
@@ -124,6 +128,37 @@ def test_a_state_that_is_put_in_place_is_gone_on_from():
     assert one.state.updates == other.state.updates == 10
 
 
+def test_moments_that_change_places_do():
+    one, other = trainer(), trainer(1)
+    for each in (one, other):
+        each.step(*batch(4, 1))
+        first, second = each.state.first, each.state.second
+        each.state = each.state._replace(first=second, second=np.abs(first, out=first), updates=np.int64(9))
+        each.step(*batch(4, 2))
+    assert np.allclose(one.state.first, other.state.first, rtol=1e-3, atol=1e-7)
+    assert np.allclose(one.state.second, other.state.second, rtol=1e-3, atol=1e-7)
+
+
+def test_every_number_of_the_optimizer_is_told():
+    """eps so large that AdamW's division makes nothing of rounding."""
+    options = {"betas": (0.8, 0.9), "eps": 1e-2, "weight_decay": 0.5, "decay_all": True, "clip": 0.3}
+    options |= {"lr": 1e-2, "warmup": 3, "schedule": "linear", "steps": 9, "final": 0.1}
+    one, other = trainer(3, **options), trainer(1, **options)
+    for seed in range(8):
+        one.step(*batch(6, seed))
+        other.step(*batch(6, seed))
+    moved = np.abs(other.params.buffer - random_params(CONFIG, 3, "float32").buffer).max()
+    assert np.abs(one.params.buffer - other.params.buffer).max() < 1e-3 * moved
+    assert np.allclose(one.state.guard.losses, other.state.guard.losses, rtol=1e-4)
+    assert len(one.state.guard.norms) == 8
+
+
+@pytest.mark.parametrize("dtype", ["uint64", "uint16", "int8", ">i4"])
+def test_ids_may_be_of_any_whole_type(dtype):
+    tokens, targets = batch(4)
+    assert trainer().step(tokens.astype(dtype), targets) == trainer().step(tokens, targets)
+
+
 def test_what_is_not_finite_changes_nothing():
     one = trainer(3)
     one.step(*batch(6))
@@ -142,10 +177,10 @@ def test_what_is_not_finite_changes_nothing():
 
 def test_shares_cover_the_batches_and_weigh_by_targets():
     pairs = [batch(7, seed, [(0, slice(0, 16))]) for seed in (1, 2)]
-    shares, weights = dealt(pairs, C, 3)
+    parts, weights = shares_of(pairs, C, 3)
     for part, pair in enumerate(pairs):
-        assert (np.concatenate([share[part] for share in shares], axis=1) == np.stack(pair)).all()
-    rows = [share.shape[2] for share in shares]
+        assert (np.concatenate([share[part] for share in parts], axis=1) == np.stack(pair)).all()
+    rows = [share.shape[2] for share in parts]
     assert weights == [(rows[0] * T - 16) / (7 * T - 16)] + [r * T / (7 * T - 16) for r in rows[1:]]
 
 
@@ -160,15 +195,15 @@ def test_shares_cover_the_batches_and_weigh_by_targets():
     ],
 )
 def test_where_a_mean_of_means_is_not_the_mean_threads_do_it(pairs, size):
-    assert dealt(pairs, C, size) == ([], [])
+    assert shares_of(pairs, C, size) == ([], [])
 
 
 def test_neither_little_nor_much_is_worth_processes(monkeypatch):
-    monkeypatch.setattr(step_module, "LEAST", 2**16)
-    monkeypatch.setattr(step_module, "MOST", 2**18)
+    monkeypatch.setattr(shares, "LEAST", 2**16)
+    monkeypatch.setattr(shares, "MOST", 2**18)
     few, many = 2**17 // (4 * C * T), 2**19 // (4 * C * T)
-    assert [len(dealt([batch(B)], C, 2)[0]) for B in (few - 1, few, many, many + 1)] == [0, 2, 2, 0]
-    assert len(dealt([batch(2 * few)], C, 8)[0]) == 4
+    assert [len(shares_of([batch(B)], C, 2)[0]) for B in (few - 1, few, many, many + 1)] == [0, 2, 2, 0]
+    assert len(shares_of([batch(2 * few)], C, 8)[0]) == 4
 
 
 @pytest.mark.parametrize(
@@ -182,20 +217,31 @@ def test_others_step_without(options):
 
 def test_a_large_model_steps_without(monkeypatch):
     assert isinstance(trainer().train_step, Workers)
-    monkeypatch.setattr(step_module, "MOST_PARAMETERS", trainer().params.buffer.size - 1)
+    monkeypatch.setattr(shares, "MOST_PARAMETERS", trainer().params.buffer.size - 1)
     assert trainer().train_step is train_step
-    assert not may_pay(CONFIG, trainer().ops, trainer().world, trainer().params)
+    assert not may_pay(trainer().ops, trainer().world, trainer().params)
 
 
-def test_where_no_process_can_be_started_threads_do_it(monkeypatch):
+def test_where_no_process_can_be_started_threads_do_it_and_it_is_said(monkeypatch):
     def refuse(*_, **__):
         raise BlockingIOError("Resource temporarily unavailable")
 
-    monkeypatch.setattr(step_module.subprocess, "Popen", refuse)
+    monkeypatch.setattr(processes.subprocess, "Popen", refuse)
     ours, alone = trainer(3), trainer(1)
-    assert ours.step(*batch(6)) == pytest.approx(alone.step(*batch(6)), rel=1e-6)
+    with pytest.warns(RuntimeWarning, match="no worker process could start .*unavailable.: threads make the"):
+        assert ours.step(*batch(6)) == pytest.approx(alone.step(*batch(6)), rel=1e-6)
+    monkeypatch.undo()
+    monkeypatch.setattr(shares, "LEAST", 1024)
     assert ours.step(*batch(6, 1)) == pytest.approx(alone.step(*batch(6, 1)), rel=1e-4)
-    assert processes(ours) == []
+    assert workers(ours) == []
+
+
+def test_where_there_is_no_memory_to_share_threads_do_it(monkeypatch):
+    def refuse(name):
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(memory.os, "memfd_create", refuse)
+    assert trainer().train_step is train_step
 
 
 # ---- how they end ----------------------------------------------------------------------------------------
@@ -214,87 +260,111 @@ def gone(process, seconds=20):
     return False
 
 
+def kill(number):
+    """Kill a process, and wait until it is gone."""
+    os.kill(number, signal.SIGKILL)
+    assert gone(number)
+
+
 def test_a_trainer_that_is_forgotten_takes_its_workers_along():
     one = trainer(3)
     one.step(*batch(6))
-    numbers = [process.pid for process in processes(one)]
+    numbers = workers(one)
     assert len(numbers) == 2
     del one
     gc.collect()
     assert all(not Path(f"/proc/{number}").exists() for number in numbers)
 
 
-@pytest.mark.parametrize("moment", ["between steps", "before weights move"])
-def test_a_worker_that_dies_is_named_and_replaced(moment, monkeypatch):
+@pytest.mark.parametrize("moment", ["between steps", "in a step"])
+def test_a_worker_that_dies_is_replaced_and_the_step_is_the_same(moment, monkeypatch):
     one, other = trainer(3), trainer(3)
     for each in (one, other):
         each.step(*batch(6))
-    victim = processes(one)[1]
+    before = workers(one)
     if moment == "between steps":
-        os.kill(victim.pid, signal.SIGKILL)
-        assert gone(victim.pid)
+        kill(before[1])
     else:
-        judge = step_module.train_step
+        forward, killed = one.train_step.ops.block_forward, []
 
-        def deadly(*arguments):
-            os.kill(victim.pid, signal.SIGKILL)
-            assert gone(victim.pid)
-            return judge(*arguments)
+        def deadly(*arguments, **options):
+            if not killed:
+                killed.append(kill(before[1]))
+            return forward(*arguments, **options)
 
-        monkeypatch.setattr(step_module, "train_step", deadly)
-    before = one.params.buffer.copy()
-    with pytest.raises(CommError, match=r"a worker process died .* threads=1 does without"):
-        one.step(*batch(6, 1))
-    monkeypatch.undo()
-    monkeypatch.setattr(step_module, "LEAST", 1024)
-    assert (one.params.buffer == before).all()
+        one.train_step.ops.block_forward = deadly
     assert one.step(*batch(6, 1)) == other.step(*batch(6, 1))
     assert one.params.buffer.tobytes() == other.params.buffer.tobytes()
+    assert len(workers(one)) == 2
+    assert not set(workers(one)) & set(before)
 
 
-def test_one_that_dies_while_weights_move_is_not_glossed_over(monkeypatch):
-    one = trainer(2)
-    one.step(*batch(4))
-    (victim,) = processes(one)
-    update = one.train_step.ops.adamw
-
-    def stopping(line, value):
-        if isinstance(value, list) and isinstance(value[0], tuple):  # verdicts: weights will move
-            victim.send_signal(signal.SIGSTOP)
-        say(line, value)
-
-    def deadly(*arguments, **options):
-        victim.kill()
-        return update(*arguments, **options)
-
-    monkeypatch.setattr(world, "say", stopping)
-    monkeypatch.setattr(one.train_step.ops, "adamw", deadly)
-    with pytest.raises(CommError, match="a worker process died"):
-        one.step(*batch(4, 1))
-    for _ in range(2):
-        with pytest.raises(CommError, match="while weights were being changed: go on from a checkpoint"):
-            one.step(*batch(4))
-
-
-def test_one_that_stands_still_is_waited_for_no_longer_than_it_may_take(monkeypatch):
-    monkeypatch.setattr(step_module, "ANSWER", 1)
-    monkeypatch.setattr(step_module, "LEAVE", 0.1)
+def test_when_all_die_again_the_step_is_named_and_no_weight_has_moved():
     one, other = trainer(2), trainer(2)
     for each in (one, other):
         each.step(*batch(4))
-    (frozen,) = processes(one)
-    frozen.send_signal(signal.SIGSTOP)
-    with pytest.raises(CommError, match="gave no answer: timed out"):
+    forward = one.train_step.ops.block_forward
+
+    def deadly(*arguments, **options):
+        if workers(one):
+            kill(workers(one)[0])
+        return forward(*arguments, **options)
+
+    one.train_step.ops.block_forward = deadly
+    with pytest.raises(CommError, match=r"step 2: a worker process died .* no weight has moved; .*threads=1"):
         one.step(*batch(4, 1))
-    assert frozen.returncode == -signal.SIGKILL
+    one.train_step.ops.block_forward = forward
     assert one.step(*batch(4, 1)) == other.step(*batch(4, 1))
+    assert one.params.buffer.tobytes() == other.params.buffer.tobytes()
+
+
+@pytest.mark.parametrize("told", [0, 1], ids=["of one", "of two"])
+def test_one_that_dies_while_weights_move_is_not_glossed_over(told, monkeypatch):
+    """The second worker dies before it hears of the verdict, as the first one moves its weights."""
+    one = trainer(2 + told)
+    one.step(*batch(6))
+    say, victim, line = Line.say, workers(one)[told], one.train_step.processes.lines[told]
+
+    def deadly(self, value, data=b""):
+        if isinstance(value, list) and isinstance(value[0], tuple) and self is line:  # verdicts
+            kill(victim)
+        say(self, value, data)
+
+    monkeypatch.setattr(Line, "say", deadly)
+    with pytest.raises(CommError, match=r"step 2: .* some weights have moved: go on from a checkpoint"):
+        one.step(*batch(6, 1))
+    for _ in range(2):
+        with pytest.raises(CommError, match="while weights were being changed: go on from a checkpoint"):
+            one.step(*batch(6))
+
+
+def test_a_step_that_is_done_leaves_nothing_half_done():
+    """A worker that dies after a step is no reason to refuse the next."""
+    one = trainer(2)
+    for seed in range(3):
+        one.step(*batch(4, seed))
+        kill(workers(one)[0])
+    assert not one.train_step.torn
+
+
+def test_one_that_stands_still_is_waited_for_no_longer_than_it_may_take(monkeypatch):
+    monkeypatch.setattr(processes, "ANSWER", 1)
+    monkeypatch.setattr(processes, "LEAVE", 0.1)
+    one, other = trainer(2), trainer(2)
+    for each in (one, other):
+        each.step(*batch(4))
+    (frozen,) = workers(one)
+    os.kill(frozen, signal.SIGSTOP)
+    assert one.step(*batch(4, 1)) == other.step(*batch(4, 1))
+    assert not Path(f"/proc/{frozen}").exists()
+    assert len(workers(one)) == 1
 
 
 def test_no_more_are_started_than_a_batch_has_rows():
     one = trainer(8)
     for B, count in ((2, 1), (3, 2), (2, 2)):
         one.step(*batch(B))
-        assert len(processes(one)) == count
+        assert len(workers(one)) == count
 
 
 def test_ctrl_c_in_a_step_is_raised_and_the_next_step_works(monkeypatch):
@@ -307,7 +377,7 @@ def test_ctrl_c_in_a_step_is_raised_and_the_next_step_works(monkeypatch):
         raise KeyboardInterrupt
 
     one.train_step.ops.block_forward = interrupted
-    numbers = [process.pid for process in processes(one)]
+    numbers = workers(one)
     with pytest.raises(KeyboardInterrupt):
         one.step(*batch(6, 1))
     assert not any(Path(f"/proc/{number}").exists() for number in numbers)
@@ -319,12 +389,12 @@ def test_ctrl_c_in_a_step_is_raised_and_the_next_step_works(monkeypatch):
 PROGRAM = """
 import json, sys
 import minigpt
-from minigpt.workers import step
-from tests.workers.test_step import batch, processes, trainer
-step.LEAST = 1024
+from minigpt.workers import shares
+from tests.workers.test_step import batch, trainer, workers
+shares.LEAST = 1024
 one = trainer(3)
 one.step(*batch(6))
-print(json.dumps([process.pid for process in processes(one)]), flush=True)
+print(json.dumps(workers(one)), flush=True)
 while True:
     one.step(*batch(6))
 """
@@ -336,31 +406,135 @@ def test_workers_end_with_their_process(number):
     command = [sys.executable, "-c", PROGRAM]
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
     with subprocess.Popen(command, cwd=Path(__file__).parents[2], **options) as program:
-        workers = json.loads(program.stdout.readline())
+        started = json.loads(program.stdout.readline())
         time.sleep(0.1)
         os.killpg(program.pid, number)
         _, said = program.communicate(timeout=60)
-        assert program.returncode == (1 if number == signal.SIGINT else -number) or number == signal.SIGINT
-    assert all(gone(worker) for worker in workers)
-    assert "minigpt.workers.worker" not in said  # no traceback of theirs
+        assert program.returncode == -number
+    assert all(gone(worker) for worker in started)
+    assert said.count("Traceback") == (number == signal.SIGINT)  # none of the workers'
 
 
-def test_a_forked_child_has_weights_of_its_own():
+def in_child(act):
+    """What act() returns, as bytes, in a forked child."""
+    ours, theirs = os.pipe()
+    if (child := os.fork()) == 0:
+        try:
+            os.write(theirs, act())
+        finally:
+            os._exit(0)
+    os.close(theirs)
+    with open(ours, "rb") as answer:
+        said = answer.read()
+    assert os.waitpid(child, 0)[1] == 0
+    return said
+
+
+def test_a_forked_child_has_weights_and_workers_of_its_own():
     one, other = trainer(3), trainer(3)
     for each in (one, other):
         each.step(*batch(6))
-    ours, theirs = os.pipe()
-    if (child := os.fork()) == 0:
-        code = 1
+    ready, go = os.pipe()
+
+    def go_on():
+        os.read(ready, 1)  # the parent has stepped
+        loss = one.step(*batch(6, 1))
+        found = json.dumps([loss, len(workers(one)), float(one.params.buffer.sum())])
+        one.train_step.processes.end()
+        return found.encode()
+
+    before = workers(one)
+    with ThreadPoolExecutor(1) as pool:
+        said = pool.submit(in_child, go_on)
+        time.sleep(0.3)
+        for seed in (7, 8):
+            one.step(*batch(6, seed))
+        os.write(go, b".")
+        loss, count, total = json.loads(said.result())
+    assert loss == other.step(*batch(6, 1))
+    assert (count, total) == (2, float(other.params.buffer.sum()))
+    assert workers(one) == before
+
+
+def test_a_fork_beside_a_step_ends():
+    one, over = trainer(2), threading.Event()
+
+    def steps():
+        while not over.is_set():
+            one.step(*batch(4))
+
+    with ThreadPoolExecutor(1) as pool:
+        stepping = pool.submit(steps)
         try:
-            for seed in range(3):
-                one.step(*batch(6, seed))
-            os.write(theirs, b"stepped" if len(processes(one)) == 2 else b"alone")
-            one.train_step.stop()
-            code = 0
+            for _ in range(30):
+                assert in_child(lambda: b"here") == b"here"
         finally:
-            os._exit(code)
-    assert os.read(ours, 100) == b"stepped"
-    assert os.waitpid(child, 0)[1] == 0
-    assert one.params.buffer.tobytes() == other.params.buffer.tobytes()
+            over.set()
+        stepping.result()
+
+
+def test_a_signal_to_the_whole_job_is_not_for_workers():
+    one, other = trainer(3), trainer(3)
+    for each in (one, other):
+        each.step(*batch(6))
+    before = workers(one)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for worker in before:
+            os.kill(worker, number)
     assert one.step(*batch(6, 1)) == other.step(*batch(6, 1))
+    assert workers(one) == before
+
+
+def test_no_descriptor_is_left_open():
+    def opened():
+        gc.collect()
+        return len(os.listdir("/proc/self/fd"))
+
+    trainer(3).step(*batch(6))
+    before = opened()
+    for _ in range(3):
+        trainer(3).step(*batch(6))
+    assert opened() == before
+
+
+def test_each_worker_has_one_thread():
+    """More would fight for the cores."""
+    one = trainer(3)
+    one.step(*batch(6))
+    assert one.train_step.ops.threads == 1
+    assert [len(os.listdir(f"/proc/{worker}/task")) for worker in workers(one)] == [1, 1]
+
+
+def test_a_program_with_a_strange_path_and_no_main_guard_steps(tmp_path):
+    """Modules of the folder that it runs in are none of the workers'."""
+    (tmp_path / "json.py").write_text("raise SystemExit('not this one')")
+    (tmp_path / "program.py").write_text(
+        "import pathlib, sys\n"
+        f"sys.path[:1] = [pathlib.Path('x'), {str(Path(__file__).parents[2])!r}]\n"
+        "from minigpt.workers import shares\n"
+        "from tests.workers.test_step import batch, trainer, workers\n"
+        "shares.LEAST = 1024\n"
+        "one = trainer()\n"
+        "one.step(*batch(4))\n"
+        "print(len(workers(one)))\n"
+    )
+    command = [sys.executable, "program.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr, done.returncode) == ("1\n", "", 0)
+
+
+def test_a_gradient_is_added_up_when_it_is_there():
+    grads = [np.ones(8, np.float32), np.zeros(8, np.float32)]
+    ends = [Line(end) for end in socket.socketpair()]
+    ranks = [Neighbours(rank, [ends[rank]], grads, [0.25, 0.75]) for rank in (0, 1)]
+
+    def late():
+        time.sleep(0.2)
+        grads[1][:] = 3
+        return ranks[1].reduce_scatter(grads[1])
+
+    with ThreadPoolExecutor(1) as pool:
+        second = pool.submit(late)
+        assert ranks[0].reduce_scatter(grads[0]).tolist() == [2.5] * 4
+        assert second.result().tolist() == [2.5] * 4
+    assert grads[0].tolist() == [2.5] * 8
