@@ -387,8 +387,9 @@ def test_ctrl_c_in_a_step_is_raised_and_the_next_step_works(monkeypatch):
 
 
 PROGRAM = """
-import json, sys
+import json, signal
 import minigpt
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin without
 from minigpt.workers import shares
 from tests.workers.test_step import batch, trainer, workers
 shares.LEAST = 1024
@@ -409,7 +410,10 @@ def test_workers_end_with_their_process(number):
         started = json.loads(program.stdout.readline())
         time.sleep(0.1)
         os.killpg(program.pid, number)
-        _, said = program.communicate(timeout=60)
+        try:
+            _, said = program.communicate(timeout=60)
+        finally:
+            program.kill()
         assert program.returncode == -number
     assert all(gone(worker) for worker in started)
     assert said.count("Traceback") == (number == signal.SIGINT)  # none of the workers'
