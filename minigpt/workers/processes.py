@@ -77,7 +77,6 @@ def start(file, lines, processes):
                 stdin=subprocess.DEVNULL,
                 pass_fds=[file, theirs.fileno()],
                 env=os.environ | {"PYTHONPATH": path(), "OPENBLAS_NUM_THREADS": "1"},
-                start_new_session=True,
             )
         processes.append(worker)
 

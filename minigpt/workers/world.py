@@ -16,7 +16,7 @@ class Neighbours(World):
         self.rank = self.local_rank = rank
         self.size = self.local_size = len(weights)
         self.lines, self.grads, self.weights = lines, grads[: len(weights)], weights
-        self.moving = False  # whether parameters may be partly old, partly new
+        self.moving = False  # whether this step's new parameters may be there in part
 
     def gather(self, value):
         """What every rank gives, in their order, exactly."""
@@ -44,7 +44,7 @@ class Neighbours(World):
         return sum(one * one for one in self.gather(float(norm))) ** 0.5
 
     def agree(self, verdict):
-        """The worst verdict of all. Whoever hears of a good one moves weights, until all_gather."""
+        """The worst verdict of all. Whoever hears of a good one moves weights."""
         if self.rank:
             return worst(self.gather(verdict))
         told = self.collect(verdict)
@@ -70,7 +70,6 @@ class Neighbours(World):
         shard (S), into (P) -> into (P)
         """
         self.barrier()
-        self.moving = False
         return into
 
 

@@ -403,13 +403,13 @@ while True:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda one: one.name)
 def test_workers_end_with_their_process(number):
-    """The signal goes to the whole group, as from a terminal; workers are in none, and go by themselves."""
+    """A signal goes to the whole job, as from a terminal; workers do not heed it, and go by themselves."""
     command = [sys.executable, "-c", PROGRAM]
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
     with subprocess.Popen(command, cwd=Path(__file__).parents[2], **options) as program:
         started = json.loads(program.stdout.readline())
         time.sleep(0.1)
-        os.killpg(program.pid, number)
+        (os.kill if number == signal.SIGKILL else os.killpg)(program.pid, number)
         try:
             _, said = program.communicate(timeout=60)
         finally:
@@ -458,6 +458,24 @@ def test_a_forked_child_has_weights_and_workers_of_its_own():
     assert loss == other.step(*batch(6, 1))
     assert (count, total) == (2, float(other.params.buffer.sum()))
     assert workers(one) == before
+
+
+def test_a_forked_child_without_memory_to_share_has_weights_of_its_own(monkeypatch):
+    one, other = trainer(2), trainer(2)
+    for each in (one, other):
+        each.step(*batch(4))
+
+    def act():
+        assert one.train_step is train_step
+        one.params.buffer[:] = 0
+        return b"changed"
+
+    def refuse(name):
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(memory.os, "memfd_create", refuse)
+    assert in_child(act) == b"changed"
+    assert one.step(*batch(4, 1)) == other.step(*batch(4, 1))
 
 
 def test_a_fork_beside_a_step_ends():
@@ -525,6 +543,14 @@ def test_a_program_with_a_strange_path_and_no_main_guard_steps(tmp_path):
     command = [sys.executable, "program.py"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr, done.returncode) == ("1\n", "", 0)
+
+
+def test_workers_look_for_modules_where_this_process_does(monkeypatch):
+    here, before = str(Path(minigpt.__file__).parents[1]), ["/first", "", Path("x"), "/second"]
+    monkeypatch.setattr(sys, "path", before)
+    assert processes.path().split(os.pathsep) == ["/first", "/second", here]
+    monkeypatch.setattr(sys, "path", [here, *before])
+    assert processes.path().split(os.pathsep) == [here, "/first", "/second"]
 
 
 def test_a_gradient_is_added_up_when_it_is_there():
