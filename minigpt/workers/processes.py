@@ -12,11 +12,9 @@ from pathlib import Path
 from minigpt.system import held_back
 from minigpt.workers.line import Line
 
-READY, ANSWER, LEAVE = (
-    60,
-    600,
-    5,
-)  # seconds that one has to start, to answer, to be gone: far more than it needs
+READY = 60  # seconds that a worker has to start; all three are far more than it needs
+ANSWER = 600  # to answer
+LEAVE = 5  # to be gone
 OURS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
