@@ -98,12 +98,15 @@ class Workers:
 
     def started(self, count):
         """Whether there are so many workers. If they cannot start, threads make the steps from here on."""
-        try:
-            self.processes.grow(count, self.shared.file, self.about)
-        except (EOFError, OSError) as reason:
-            instead = "threads make the steps, slower and rounded otherwise"
-            warnings.warn(
-                f"no worker process could start ({reason}): {instead}", RuntimeWarning, stacklevel=2
-            )
-            self.size = 1
-        return self.size > 1
+        for tries_left in (1, 0):
+            try:
+                self.processes.grow(count, self.shared.file, self.about)
+                return True
+            except (EOFError, OSError) as reason:
+                if tries_left and isinstance(reason, (EOFError, ConnectionError)):  # it was killed on its way
+                    continue
+                instead = "threads make the steps, slower and rounded otherwise"
+                said = f"no worker process could start ({reason}): {instead}"
+                warnings.warn(said, RuntimeWarning, stacklevel=2)
+                self.size = 1
+                return False

@@ -236,6 +236,21 @@ def test_where_no_process_can_be_started_threads_do_it_and_it_is_said(monkeypatc
     assert workers(ours) == []
 
 
+def test_a_worker_that_dies_on_its_way_is_started_anew(monkeypatch):
+    start, killed = processes.start, []
+
+    def deadly(file, lines, started):
+        start(file, lines, started)
+        if not killed:
+            started[-1].kill()
+            killed.append(started[-1].wait())
+
+    monkeypatch.setattr(processes, "start", deadly)
+    one, other = trainer(2), trainer(2)
+    assert one.step(*batch(4)) == other.step(*batch(4))
+    assert (killed, len(workers(one))) == ([-signal.SIGKILL], 1)
+
+
 def test_where_there_is_no_memory_to_share_threads_do_it(monkeypatch):
     def refuse(name):
         raise OSError(24, "Too many open files")
