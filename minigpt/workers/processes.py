@@ -65,7 +65,7 @@ def start(file, lines, processes):
 
     A signal to a whole job is for the process that asks for steps; its workers end when that hangs up.
     """
-    with held_back(OURS):  # from here, too: between a process's start and its place in a list
+    with held_back(OURS):  # a worker begins with this mask
         ours, theirs = socket.socketpair()
         ours.settimeout(READY)
         lines.append(Line(ours))
