@@ -8,7 +8,7 @@ the parameters alone: the gradient's mean is made shard by shard, each rank move
 are put together. That sends as many bytes as an all-reduce, which is a reduce-scatter, then an all-gather.
 """
 
-from minigpt.guard import Verdict
+from minigpt.guard import worst
 
 
 class World:
@@ -61,7 +61,7 @@ class World:
 
     def agree(self, verdict):
         """The same verdict on every rank: the worst of all."""
-        return max((Verdict(*one) for one in self.gather(verdict)), key=lambda one: one.kind)
+        return worst(self.gather(verdict))
 
     # --- exchanges ---------------------------------------------------------------------------------------
 

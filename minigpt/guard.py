@@ -56,6 +56,11 @@ class Verdict(NamedTuple):
 FINE, NEW_LEVEL, SPIKE, NOT_FINITE = range(4)
 
 
+def worst(verdicts):
+    """The one of several ranks' that is everybody's; each may be the plain list that JSON made of it."""
+    return max((Verdict(*one) for one in verdicts), key=lambda one: one.kind)
+
+
 def judge(window, loss, norm, limit=0.0):
     """Refuse a step whose loss or gradient norm is NaN or infinite, or, if limit is not 0, leaps.
 

@@ -38,9 +38,8 @@ def shares_of(batches, width, size):
     size = min(size, B, B * T * 4 * width // LEAST)
     if size < 2 or B * T * 4 * width > MOST * size or any(tokens.shape != (B, T) for tokens, _ in batches):
         return [], []
-    whole = np.stack(
-        [np.stack([np.asarray(one, np.int64) for one in pair]) for pair in batches]
-    )  # (P, 2, B, T)
+    pairs = [[np.asarray(one, np.int64) for one in pair] for pair in batches]
+    whole = np.array(pairs)  # (P, 2, B, T)
     shares = [whole[:, :, rows] for rows in slices(B, size)]
     counts = np.array([(share[:, 1] != IGNORED).sum(axis=(1, 2)) for share in shares])  # (size, P)
     weights = counts / counts.sum(axis=0)

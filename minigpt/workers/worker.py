@@ -21,7 +21,8 @@ def main(file, line):
     line = Line(socket.socket(fileno=line))
     with contextlib.suppress(EOFError, ConnectionError):
         about = line.hear()
-        config, shapes = GPTConfig(**about["config"]), param_shapes(GPTConfig(**about["config"]))
+        config = GPTConfig(**about["config"])
+        shapes = param_shapes(config)
         shared = Shared(Flat.zeros(shapes).buffer.size, about["size"], file)
         ops = kernels.table("fast", "float32", threads=1)
         # what is not finite is for the guard to judge

@@ -1,7 +1,7 @@
 """What processes that share memory say to each other in a step: numbers go as lines, gradients lie there."""
 
 from minigpt.comm import World
-from minigpt.guard import Verdict
+from minigpt.guard import worst
 
 
 class Neighbours(World):
@@ -46,7 +46,7 @@ class Neighbours(World):
     def agree(self, verdict):
         """The worst verdict of all. Whoever hears of a good one moves weights."""
         if self.rank:
-            return worst(self.gather(verdict))
+            return super().agree(verdict)
         told = self.collect(verdict)
         self.moving = worst(told).accepted
         return worst(self.tell(told))
@@ -71,8 +71,3 @@ class Neighbours(World):
         """
         self.barrier()
         return into
-
-
-def worst(verdicts):
-    """The one that is everybody's."""
-    return max((Verdict(*one) for one in verdicts), key=lambda one: one.kind)

@@ -55,7 +55,7 @@ def workers(trainer):
 
 
 def gradient(trainer, batches):
-    """The mean gradient and the loss of a step that leaves weights as they are."""
+    """The mean gradient of a step, and its report."""
     report = trainer.step_in_parts(batches)
     return trainer.state.grads.buffer.copy(), report
 
