@@ -6,6 +6,7 @@ Intel's processors are not. Only where they were tried: those of OpenBLAS 0.3.34
 float64.
 """
 
+import functools
 import os
 import sys
 
@@ -18,13 +19,18 @@ def choose_kernels():
     """Tell OpenBLAS, unless the user has, or it is there already and would not hear."""
     if VARIABLE in os.environ or "numpy" in sys.modules:
         return
+    if on_zen4() and numpy_version().startswith(TRIED):
+        os.environ[VARIABLE] = AVX2
+
+
+@functools.cache
+def on_zen4():
+    """Whether this machine has Zen 4 processors. Linux tells; elsewhere it is taken that it has not."""
     try:
         with open(CPUINFO, encoding="utf-8", errors="replace") as file:
-            first = file.read(8192)  # one processor's entry takes 2,000 characters, and all are alike
+            return is_zen4(file.read(8192))  # one processor's entry takes 2,000 characters, and all are alike
     except OSError:
-        return
-    if is_zen4(first) and numpy_version().startswith(TRIED):
-        os.environ[VARIABLE] = AVX2
+        return False
 
 
 def numpy_version():

@@ -70,7 +70,7 @@ class Decoder:
             x = self.params["wte.weight"][tokens] + self.params["wpe.weight"][positions]  # (B, T, C)
             for layer, block in enumerate(self.blocks):
                 attention = partial(cached_attention, ops=self.ops, cache=cache, layer=layer)
-                x, _ = block_forward(WithAttention(self.ops, attention), block, x, self.config.n_head)
+                x = self.ops.block_read(self.ops, block, x, self.config.n_head, attention)  # (B, T, C)
             cache.length += tokens.shape[1]
             return on_host(self.last_logits(x))
 
@@ -80,9 +80,19 @@ class Decoder:
         x (B, T, C) -> logits (B, V)
         """
         params = self.params
-        x, _ = self.ops.layernorm_forward(x[:, -1:], params["ln_f.weight"], params["ln_f.bias"])  # (B, 1, C)
-        logits, _ = self.ops.unembedding_forward(x, params["wte.weight"])  # (B, 1, V)
+        with self.ops.session(len(x)):  # a place each
+            x = x[:, -1:]  # (B, 1, C)
+            x, _ = self.ops.layernorm_forward(x, params["ln_f.weight"], params["ln_f.bias"])
+            logits, _ = self.ops.unembedding_forward(x, params["wte.weight"])  # (B, 1, V)
         return logits[:, 0]
+
+
+def block_read(ops, p, x, n_head, attention):
+    """The model's block with another attention, and no way back.
+
+    x (B, T, C) -> x (B, T, C)
+    """
+    return block_forward(WithAttention(ops, attention), p, x, n_head)[0]
 
 
 class WithAttention:

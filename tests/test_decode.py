@@ -118,8 +118,9 @@ def test_reading_all_at_once_is_the_model_bit_for_bit():
     """Up to what follows the last block, where reading goes on with one place only."""
     for name, dtype in TABLES.items():
         table, read, made = kernels.table(name, dtype, 2), [], []
-        # the model's own blocks: kernels have one of their own, which is as good but for rounding
+        # the model's own blocks: kernels have others, which are as good but for rounding
         table.block_forward = kernels.REFERENCE["block_forward"]
+        table.block_read = kernels.REFERENCE["block_read"]
         Decoder(CONFIG, Watched(table, read), PARAMS[name]).read(Cache(CONFIG, like(dtype)), np.array([ROW]))
         forward(CONFIG, Watched(table, made), PARAMS[name], np.array([ROW]))
         assert len(read) == len(made) == 5

@@ -6,7 +6,7 @@ import inspect
 import numpy as np
 import pytest
 
-from minigpt import api, data, model, ops, optim, train
+from minigpt import api, data, decode, kernels, model, ops, optim, train
 from minigpt.choice import Choice
 from minigpt.comm import Alone
 from minigpt.config import GPTConfig, OptimizerConfig
@@ -25,6 +25,7 @@ LETTERS = {"B": B, "T": T, "C": 15, "H": 3, "D": 5, "F": 60, "V": 13, "N": 11}
 MODEL = (model.forward, model.backward, model.block_forward, model.block_backward)
 NO_ARRAYS = {model.init_params, model.param_shapes, model.within}
 NO_ENTRY = ("collect", "upload", "weights")  # of the table, but for whole mappings or batches
+READING = {"block_read", "cached_attention"}  # what a training step has no use for
 PARTS = (attention.softmax, attention.split_heads, attention.merge_heads)
 OPTIM = (optim.global_norm, optim.clip_scale, optim.adamw)
 TABLE = tuple(function for name, function in vars(reference_table()).items() if name not in NO_ENTRY)
@@ -51,7 +52,8 @@ def test_no_array_function_of_the_ops_was_forgotten():
         if function.__module__ == module.__name__
     }
     schedules = {optim.learning_rate, optim.progress, *optim.SHAPES.values()}  # numbers in, a number out
-    assert public - schedules - NO_ARRAYS == set(TABLE) | set(MODEL) | set(PARTS) | set(OPTIM)
+    held = {*TABLE, *MODEL, *PARTS, *OPTIM, decode.cached_attention}
+    assert public - schedules - NO_ARRAYS == held
 
 
 def test_every_arrow_line_is_what_happens_in_a_step(monkeypatch):
@@ -68,7 +70,20 @@ def test_every_arrow_line_is_what_happens_in_a_step(monkeypatch):
     tokens, targets = np.random.default_rng(0).integers(0, CONFIG.n_vocab, (2, B, T))
     state = train.new_state(params)
     train.train_step(CONFIG, OptimizerConfig(), table, Alone(), state, [(tokens, targets)])
-    assert seen == {function.__name__ for function in DOCUMENTED}
+    assert seen == {function.__name__ for function in DOCUMENTED} - READING
+
+
+@pytest.mark.parametrize("ops", ["reference", "fast"])
+def test_every_arrow_line_is_what_happens_where_a_cache_is_read(monkeypatch, ops):
+    params, seen = model.init_params(CONFIG), set()
+    table = kernels.table(ops, "float32", threads=2)
+    inner = held_to_its_arrow_line(getattr(table.block_read, "func", table.block_read), LETTERS, seen)
+    table.block_read = functools.partial(inner, **getattr(table.block_read, "keywords", {}))
+    cached = held_to_its_arrow_line(decode.cached_attention, LETTERS, seen)
+    monkeypatch.setattr(decode, "cached_attention", cached)
+    cache = decode.Cache(CONFIG, params.buffer, (0,) * B)
+    decode.Decoder(CONFIG, table, params).read(cache, np.ones((B, T), int))
+    assert seen == READING
 
 
 def test_every_arrow_line_of_the_kernels_is_what_happens_in_a_step():
@@ -84,7 +99,7 @@ def test_every_arrow_line_of_the_kernels_is_what_happens_in_a_step():
     for fused in ({}, blocks):  # the model's blocks, made of the other kernels; and the kernels' own
         table, state = reference_table(collect=collect, **held, **fused), train.new_state(params)
         train.train_step(CONFIG, OptimizerConfig(), table, Alone(), state, [(tokens, targets)])
-    assert seen == set(cpu.KERNELS)
+    assert seen == set(cpu.KERNELS) - READING
 
 
 def test_arrow_lines_of_data_and_api_are_what_happens():

@@ -23,7 +23,7 @@ TINY = [
     "--batch-size", "2", "--steps", STEPS, "--warmup", "2", "--eval-every", "20", "--sample-every", "20",
     "--sample-tokens", "6", "--threads", "1",
 ]  # fmt: skip
-SHORT, LONG = ["--tokens-per-step", "512"], ["--tokens-per-step", str(2**17)]  # steps of 10 ms, of 2 s
+SHORT, LONG = ["--tokens-per-step", "512"], ["--tokens-per-step", str(2**18)]  # steps of 10 ms, of seconds
 LINE = re.compile(r"step +\d+/60 \| loss ")
 VIEW = re.compile(r"^step \d+/60  ", re.MULTILINE)
 COLOUR = re.compile(rb"\x1b\[[\d;]*3\dm")  # not bold, nor dim
@@ -125,6 +125,7 @@ def test_ctrl_c_saves_and_leaves_the_terminal_clean(words, tmp_path):
 def test_a_second_ctrl_c_ends_at_once_with_the_cursor_on_a_line_of_its_own(words):
     terminal = on_terminal(words, *LONG)
     assert terminal.until(under_way)
+    time.sleep(0.3)  # the next step has begun: before it, one Ctrl-C is enough
     terminal.type(b"\x03")
     time.sleep(0.3)  # the first one has been taken; the step still lasts
     terminal.type(b"\x03")

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 from minigpt import ops, optim
 from minigpt.arrays import DEVICES, DTYPES, collect, on_device, use_gpu
+from minigpt.decode import block_read
 from minigpt.errors import ConfigError
 from minigpt.model import block_backward, block_forward
 
@@ -35,6 +36,7 @@ REFERENCE = {name: getattr(ops, name) for name in ops.__all__} | {
     "adamw": optim.adamw,
     "block_backward": block_backward,
     "block_forward": block_forward,
+    "block_read": block_read,
     "clip_scale": optim.clip_scale,
     "collect": collect,
     "global_norm": optim.global_norm,

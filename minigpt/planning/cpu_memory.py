@@ -7,7 +7,7 @@ B batch, T time, C channels, H heads, V vocabulary, N the model's longest sequen
 x is one (B, T, C). Sizes in bytes; `size`: of a number, 4 or 8.
 """
 
-from minigpt.kernels.cpu.attention import TILE, UNIT_BYTES
+from minigpt.kernels.cpu.attention import TILE, unit_shape
 from minigpt.kernels.cpu.crew import ROWS
 from minigpt.kernels.cpu.team import BLOCK_BYTES, PIECE, WORTHWHILE
 from minigpt.room import params_bytes
@@ -114,10 +114,9 @@ def work_bytes(config, batch_size, context, size, threads):
 
 
 def heads_at_work(B, H, T, threads):
-    """Heads of all sequences that threads have in hand at once; kernels/cpu/attention.py, units_of."""
-    count = max(1, UNIT_BYTES // (4 * min(T, TILE) * T))
-    heads, sequences = min(H, count), min(max(1, count // H), -(-B // threads))
-    return sequences * heads * min(threads, -(-B // sequences) * -(-H // heads))
+    """Heads of all sequences that threads have in hand at once."""
+    sequences, lots = unit_shape(B, H, T, threads)
+    return sequences * -(-H // lots) * min(threads, -(-B // sequences) * lots)
 
 
 def reference_attention_bytes(config, batch_size, context, size):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import minigpt
 from minigpt.arrays import Flat
 from minigpt.kernels import table
+from minigpt.kernels.cpu import reading
 from minigpt.kernels.cpu.gradient import products
 from minigpt.kernels.cpu.team import Team
 from minigpt.model import backward, block_backward, block_forward, forward, init_params, param_shapes, within
@@ -69,6 +70,35 @@ def test_a_block_is_the_models_own(seed, B, T, threads, scale):
     largest = np.abs(q @ k.swapaxes(-1, -2)).max() / math.sqrt(q.shape[-1])
     rounding = np.finfo(np.float32).eps * max(1, largest)
     assert distance(found, want) <= 8 * max(distance(plain, want), rounding)
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    B=st.integers(1, 6),
+    T=st.integers(1, 7),
+    threads=st.integers(1, 4),
+    few=st.sampled_from([0, 5, 99]),
+    many=st.sampled_from([0, 4, 99]),
+)
+def test_reading_through_a_block_is_the_models_own(seed, B, T, threads, few, many):
+    """By a few rows, by many, and by those between; with the attention that is given."""
+    rng, params = np.random.default_rng(seed), within(far_from_init(seed), "h.0.")
+    x = rng.normal(size=(B, T, 8))
+
+    def half(ops):
+        return lambda qkv, n_head: (0.5 * ops.attention_forward(qkv, n_head)[0], None)
+
+    want = REFERENCE.block_read(REFERENCE, params, x, CONFIG.n_head, half(REFERENCE))
+    single, narrow = {name: p.astype(np.float32) for name, p in params.items()}, x.astype(np.float32)
+    plain = REFERENCE.block_read(REFERENCE, single, narrow, CONFIG.n_head, half(REFERENCE))
+    with small_blocks(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reading, "FEW", few)
+        patch.setattr(reading, "MANY", many)
+        ops = cpu_table(threads)
+        found = ops.block_read(ops, single, narrow, CONFIG.n_head, half(ops))
+    np.testing.assert_array_equal(narrow, x.astype(np.float32))
+    rounding = np.finfo(np.float32).eps
+    assert distance({"x": found}, {"x": want}) <= 8 * max(distance({"x": plain}, {"x": want}), rounding)
 
 
 @pytest.mark.parametrize("score", [-80, -60, -30, 30, 60, 80])

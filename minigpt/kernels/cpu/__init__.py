@@ -21,6 +21,7 @@ from minigpt.kernels.cpu import (
     layernorm,
     linear,
     optim,
+    reading,
     unembedding,
 )
 from minigpt.kernels.cpu.memory import keep_freed_memory
@@ -32,6 +33,7 @@ KERNELS = {
     "attention_forward": attention.attention_forward,
     "block_backward": block.block_backward,
     "block_forward": block.block_forward,
+    "block_read": reading.block_read,
     "cross_entropy_backward": cross_entropy.cross_entropy_backward,
     "cross_entropy_forward": cross_entropy.cross_entropy_forward,
     "embedding_backward": embedding.embedding_backward,

@@ -10,6 +10,8 @@ import math
 
 import numpy as np
 
+from minigpt.kernels.cpu.team import slices, steps
+
 TILE = 128  # query rows
 UNIT_BYTES = 1024 * 1024  # scores that are worked on together: more leave the cache, fewer make more calls
 NEAR = 32  # exp(32) and exp(-32) times values are far from where float32 ends: no shift is needed
@@ -178,17 +180,23 @@ def heads(x, parts, n_head):
 
 
 def units_of(sequences, H, T, threads):
-    """(slice of sequences, slice of heads) pairs, whose scores for one tile take about UNIT_BYTES each."""
+    """(slice of sequences, slice of heads) pairs; see unit_shape."""
+    step, lots = unit_shape(sequences.stop - sequences.start, H, T, threads)
+    return [(some, few) for some in steps(sequences, step) for few in slices(H, lots)]
+
+
+def unit_shape(B, H, T, threads):
+    """(sequences in a unit, lots of heads), so that a unit's scores for one tile take about UNIT_BYTES.
+
+    Smaller lots where that makes the units a multiple of the threads: three units of four heads would keep
+    one of two threads waiting for a third of the time.
+    """
     count = max(1, UNIT_BYTES // (4 * min(T, TILE) * T))  # heads in a unit
-    heads_each = min(H, count)
-    step = min(
-        max(1, count // H), -(-(sequences.stop - sequences.start) // threads)
-    )  # a unit for each thread
-    return [
-        (slice(b, min(b + step, sequences.stop)), slice(h, min(h + heads_each, H)))
-        for b in range(sequences.start, sequences.stop, step)
-        for h in range(0, H, heads_each)
-    ]
+    sequences = min(max(1, count // H), -(-B // threads))
+    lots = -(-H // count)
+    while lots < H and -(-B // sequences) * lots % threads:
+        lots += 1
+    return sequences, lots
 
 
 def tiles_of(T):

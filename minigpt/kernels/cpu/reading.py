@@ -1,0 +1,61 @@
+"""A block that is only read through: nothing is kept for a way back. Reference: minigpt/decode.py.
+
+A few rows are one step of one thread, as BLAS shares their products among its own threads; many go in the
+sweeps of block.py. Between the two a thread with rows of its own would read every weight for too few: there
+the operations are called one by one, whose products are cut by columns.
+"""
+
+import numpy as np
+
+from minigpt import decode
+from minigpt.kernels.cpu import crew, gelu, layernorm
+from minigpt.kernels.cpu.linear import project
+from minigpt.kernels.cpu.team import FEW, blocks, slices, steps
+
+MANY = 128  # rows a thread
+
+
+def block_read(ops, p, x, n_head, attention, *, team):
+    """x + attention(layernorm(x)), then that + mlp(layernorm(that)); attention is given. R rows at a time.
+
+    x (B, T, C) -> x (B, T, C)
+    """
+    (B, T, C), threads = x.shape, team.size
+    N = B * T
+    if FEW < N < MANY * threads:
+        return decode.block_read(ops, p, x, n_head, attention)
+    shares = slices(N, 1 if N <= FEW else threads)
+    stream, qkv, out = x.reshape(N, C), np.empty((N, 3 * C), x.dtype), np.empty((N, C), x.dtype)
+
+    def before(rows):
+        n = normalised(stream[rows], p["ln_1.weight"], p["ln_1.bias"])  # (R, C)
+        project(n, p["attn.c_attn.weight"], p["attn.c_attn.bias"], qkv[rows])
+
+    def after(rows):
+        y = project(mixed[rows], p["attn.c_proj.weight"], p["attn.c_proj.bias"], out[rows])  # (R, C)
+        y += stream[rows]
+        n = normalised(y, p["ln_2.weight"], p["ln_2.bias"])  # (R, C)
+        wide = n @ p["mlp.c_fc.weight"]  # (R, F)
+        wide += p["mlp.c_fc.bias"]
+        active = np.empty_like(wide)
+        for few in blocks(slice(0, len(wide)), wide.shape[1]):
+            gelu.value(wide[few], active[few])
+        y += project(active, p["mlp.c_proj.weight"], p["mlp.c_proj.bias"], n)
+
+    def sweep(job):
+        team.share(lambda share: [job(rows) for rows in steps(share, crew.ROWS)], shares)
+
+    sweep(before)
+    mixed = attention(qkv.reshape(B, T, 3 * C), n_head)[0].reshape(N, C)
+    sweep(after)
+    return out.reshape(B, T, C)
+
+
+def normalised(x, gain, bias):
+    """Layernorm's output.
+
+    x (N, C), gain (C), bias (C) -> y (N, C)
+    """
+    n = np.empty_like(x)
+    layernorm.normalise(x, n, np.empty((len(x), 1), x.dtype))
+    return layernorm.scaled(n, gain, bias, out=n)
