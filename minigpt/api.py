@@ -4,6 +4,7 @@ from minigpt import kernels, model, room
 from minigpt.arrays import Flat, device_of, dtype_of
 from minigpt.config import GPTConfig, whole_between
 from minigpt.door import checked_config, checked_params, checked_targets, checked_tokens, dtype_of_params
+from minigpt.evaluate import last_states
 from minigpt.kinds import Array, Ops, Params
 from minigpt.model import backward, forward
 
@@ -33,8 +34,9 @@ def logits(config: GPTConfig, params: Params, tokens: Array, ops: Ops = "fast") 
     table = table_for(config, params, ops)
     tokens = checked_tokens(config, tokens)
     with table.session():
-        tokens, _ = table.upload((tokens, tokens))
-        return forward(config, table, table.weights(params), tokens)[0]
+        weights = table.weights(params)
+        x = last_states(config, table, weights, tokens)  # (B, T, C)
+        return table.unembedding_forward(x, weights["wte.weight"])[0]
 
 
 def loss_and_grads(
@@ -50,7 +52,7 @@ def loss_and_grads(
     with table.session():
         tokens, targets = table.upload((tokens, targets))
         scores, tape = forward(config, table, table.weights(params), tokens)
-        loss, tail = table.cross_entropy_forward(scores, targets)
-        gradients = backward(config, table, table.cross_entropy_backward(1.0, tail), tape)
+        loss, cache = table.cross_entropy_forward(scores, targets)
+        gradients = backward(config, table, table.cross_entropy_backward(1.0, cache), tape)
         grads = table.collect(gradients, into=Flat.empty_like(params, model.param_shapes(config)), add=False)
     return float(loss), {name: grads[name] for name in params}

@@ -50,8 +50,7 @@ def snapshot(config, state, settings, tokenizer, about=None, moments_are_copies=
 
     settings: a dict of what a resumed run must have in common with this one. about: what else is worth
     knowing of the run. tokenizer: one, or its files as files_of gives them. moments_are_copies: nobody else
-    will change first and second. Raises CheckpointError where
-    there is no memory for a copy.
+    will change first and second. Raises CheckpointError where there is no memory for a copy.
     """
     files = dict(tokenizer) if isinstance(tokenizer, dict) else files_of(tokenizer)
     try:

@@ -75,7 +75,7 @@ def nats_of_rows(model, tokens, targets):
 
     tokens (B, T), targets (B, T) -> nats (B)
     """
-    x = last_states(model, tokens)  # (B, T, C)
+    x = last_states(model.config, model.ops, model.params, tokens)  # (B, T, C)
     return np.array([nats_of_row(model, *row) for row in zip(x, targets, strict=True)])  # (B)
 
 
@@ -91,14 +91,14 @@ def nats_of_row(model, x, targets):
     return places.size * float(loss)
 
 
-def last_states(model, tokens):
-    """What model.forward hands to the head, made without a tape: no block's cache outlives the block.
+def last_states(config, ops, params, tokens):
+    """What model.forward hands to the head, made without a tape.
 
     tokens (B, T) -> x (B, T, C)
     """
-    config, params, ops = model.config, model.params, model.ops
     tokens, _ = ops.upload((tokens, tokens))
     x = ops.embedding_forward(tokens, params["wte.weight"], params["wpe.weight"])[0]  # (B, T, C)
     for layer in range(config.n_layer):
-        x = ops.block_forward(ops, within(params, f"h.{layer}."), x, config.n_head)[0]  # (B, T, C)
+        block = within(params, f"h.{layer}.")
+        x = ops.block_read(ops, block, x, config.n_head, ops.attention_forward)  # (B, T, C)
     return ops.layernorm_forward(x, params["ln_f.weight"], params["ln_f.bias"])[0]

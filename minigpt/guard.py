@@ -12,7 +12,7 @@ PATIENCE = 3  # so many rejected in a row are no accident
 
 
 class Window(NamedTuple):
-    """What the guard remembers. Lists of numbers in JSON: plain, and back: Window.of."""
+    """What the guard remembers. In JSON as plain() gives it; of() reads that back."""
 
     losses: tuple = ()  # of the last accepted steps, oldest first
     norms: tuple = ()  # of their gradients
@@ -64,9 +64,9 @@ def worst(verdicts):
 def judge(window, loss, norm, limit=0.0):
     """Refuse a step whose loss or gradient norm is NaN or infinite, or, if limit is not 0, leaps.
 
-    A leap is more than limit standard deviations above the mean of the last 128 accepted steps. What leaps
-    PATIENCE times in a row, with the weights left as they were, is no bad batch but a new level of the data,
-    and accepted as such: a guard that refuses for good would have ended the training.
+    A leap is more than limit standard deviations above the mean of the last REMEMBERED accepted steps. What
+    leaps PATIENCE times in a row, with the weights left as they were, is no bad batch but a new level of the
+    data, and accepted as such: a guard that refuses for good would have ended the training.
     """
     for name, value in (("loss", loss), ("gradient norm", norm)):
         if not math.isfinite(value):

@@ -38,14 +38,15 @@ PRESET_RECIPES = {
     "gpt2-xl": public("gpt2-xl", 32_000, 1_048_576, 6e-4),
 }
 
-# what a resumed run may change: it decides what is shown and where it lies, not what is computed
-FREE: tuple[str, ...] = (
-    "out", "checkpoint_every", "sample_every", "sample_tokens", "layers_every", "resume", "threads"
+# what a resumed run may change: what is shown and kept, and when
+SHOWN = (
+    "out", "checkpoint_every", "keep", "keep_every", "resume", "allow_changes", "sample_every",
+    "sample_tokens", "eval_every", "eval_tokens", "compare_every", "layers_every", "live", "price",
+    "tensorboard", "wandb",
 )  # fmt: skip
-FREE += ("ranks", "zero", "compare_every")
-FREE += ("live", "price", "tensorboard", "wandb")
-FREE += ("eval_every", "eval_tokens", "keep", "keep_every", "allow_changes")
-FREE += ("data", "val_data", "data_format")  # where the tokens are from; settings compares the tokens
+SHARED_OUT = ("threads", "ranks", "zero")  # who computes: equal but for rounding
+FOUND = ("data", "val_data", "data_format")  # where the tokens are from; settings compares the tokens
+FREE = SHOWN + SHARED_OUT + FOUND
 LOCAL = ("data", "val_data", "tokenizer", "threads")  # what is a machine's own
 LEAST_VOCAB = 257  # the bytes and <|endoftext|>
 LATER = ("tokenizer", "n_vocab")  # what is left out of these is known when the data is
@@ -155,7 +156,7 @@ def asked(recipe):
 
 
 def settings(recipe, corpus):
-    """What two runs must share for one to continue the other bit for bit.
+    """What two runs must share for one to continue the other: bit for bit if SHARED_OUT is the same, too.
 
     A tokenizer that was learned follows from the rest; any other is named by what it is, not where it lies.
     """

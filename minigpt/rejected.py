@@ -18,7 +18,9 @@ from minigpt.weights import load_weights, read_tensors, save_weights, write_tens
 
 MANIFEST, BATCHES, MOMENTS = "rejected.json", "batches.safetensors", "optimizer.safetensors"
 FILES = {"model.safetensors", "config.json", MOMENTS, BATCHES}
-HOW = {"ops": str, "device": str, "dtype": str, "tf32": bool}  # how the step was computed
+HOW = {  # how the step was computed
+    "ops": str, "device": str, "dtype": str, "tf32": bool, "products": str, "attention": str
+}  # fmt: skip
 KINDS = {str: "a text", dict: "an object"}
 COUNTS = ("step", "updates", "parts")
 
@@ -32,7 +34,7 @@ class Rejected(NamedTuple):
     batches: list  # (tokens, targets) of each part
     step: int  # counted from 1, as the log counts
     updates: int
-    how: dict  # ops, device, dtype, tf32
+    how: dict  # what HOW names
     reason: str
 
 

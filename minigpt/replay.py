@@ -50,9 +50,12 @@ def report(folder, rejected, dtype, limit, trace, cause, again):
     """The lines for people."""
     B, T = rejected.batches[0][0].shape
     how = rejected.how
+    way = [how["dtype"], how["ops"], how["device"]]
+    if how["device"] == "cupy":
+        way += [f"products {how['products']}", f"attention {how['attention']}"]
     yield f"step {rejected.step} of {folder}: {len(rejected.batches)} x {B} x {T} tokens"
     yield f"  then: {rejected.reason}"
-    yield f"  run again as it was ({how['dtype']}, {how['ops']}, {how['device']}): {again}"
+    yield f"  run again as it was ({', '.join(way)}): {again}"
     yield f"  run again in float64 by the reference operations, against {dtype}'s range of {limit:.4g}:"
     yield ""
     if cause is None:

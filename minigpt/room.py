@@ -12,7 +12,7 @@ from minigpt.model import param_shapes
 
 KEPT = 10  # numbers a channel that the kernels' forward keeps of a block: n, qkv (3), mixed, n, wide (4)
 KEPT_BY_REFERENCE = 20  # x, n, qkv (3), mixed, x, n, wide (4), its tanh (4), active (4)
-PASSING = 10  # and that are there at once, at least, when no block's are kept for the next
+PASSING = 6  # and that are there at once, at least, where nothing is kept: x, qkv (3), mixed, x
 
 
 def params_bytes(config, size):

@@ -163,9 +163,9 @@ def traced(config, params, batches, limit):
         for trace.part, (tokens, targets) in enumerate(batches):
             trace.stage, trace.count, trace.batch = "forward", 0, tokens.shape
             logits, tape = forward(config, table, weights, tokens)
-            _, tail = table.cross_entropy_forward(logits, targets)
+            _, cache = table.cross_entropy_forward(logits, targets)
             trace.stage, trace.count = "backward", 0
-            dlogits = table.cross_entropy_backward(1 / len(batches), tail)
+            dlogits = table.cross_entropy_backward(1 / len(batches), cache)
             for name, gradient in backward(config, table, dlogits, tape):
                 trace.name = f"d{name}"
                 grads[name] = grads[name] + gradient if trace.part else gradient

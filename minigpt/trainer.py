@@ -18,15 +18,12 @@ from minigpt.train import new_state, train_step
 from minigpt.workers.step import share
 
 
-class Uploaded(list):
-    """A step's batches that need no more checks."""
-
-
 class Trainer:
     """trainer = Trainer(config, params); loss = trainer.step(tokens, targets); trainer.params.
 
-    params is copied. Keywords are OptimizerConfig's: lr, betas, eps, weight_decay, decay_all, clip, and
-    for a schedule warmup, schedule, steps, final. ops and threads choose the kernels as in `logits`.
+    params is copied. Keywords are OptimizerConfig's: lr, betas, eps, weight_decay, decay_all, clip,
+    spike_guard, and for a schedule warmup, schedule, steps, final. ops and threads choose the kernels as in
+    `logits`. world: the ranks that share a step (comm.World), None for this process alone.
     device: "numpy", or "cupy" for a GPU; None trains where params are. dtype: the number type of activations,
     "bfloat16" on a GPU alone; None takes that of params, in which parameters, moments and gradients stay.
     state: a State to go on from, the one of params, which is then kept and changed, not copied, but for a
@@ -99,24 +96,21 @@ class Trainer:
         """One optimizer step on one batch; the loss before it, in nats a token.
 
         tokens, targets: integers (B, T), -1 in targets is not scored. Raises DataError, and
-        NumericsError when loss or gradient is not finite: nothing but the step count has changed then.
+        NumericsError when the guard refuses the step, as loss or gradient is not finite, or leaps: then no
+        weight and no moment has changed.
         """
         report = self.step_in_parts([(tokens, targets)])
         if not report.verdict.accepted:
             raise NumericsError(f"step {self.state.step} not applied: {report.verdict.reason}")
         return report.loss
 
-    def upload(self, batches):
-        """Several (tokens, targets), checked, where the operations work; ahead of their step, if need be."""
-        with self.ops.session():
-            return Uploaded(map(self.ops.upload, checked_batches(self.config, batches)))
-
     def step_in_parts(self, batches):
         """One optimizer step on several (tokens, targets), averaged; a Report, whatever its verdict."""
         self.world.at(self.state.step + 1)
-        ready = batches if isinstance(batches, Uploaded) else self.upload(batches)
+        batches = checked_batches(self.config, batches)
         # what is not finite is for the guard to judge, in one line
-        with np.errstate(all="ignore"), self.ops.session(), self.explained(ready):
+        with np.errstate(all="ignore"), self.ops.session(), self.explained(batches):
+            ready = [self.ops.upload(pair) for pair in batches]
             self.state, report = self.train_step(
                 self.config, self.optimizer, self.ops, self.world, self.state, ready
             )

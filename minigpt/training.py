@@ -29,7 +29,7 @@ from minigpt.recipe import dealt, masters, model_config, optimizer_config, setti
 from minigpt.resume import resumed_state
 from minigpt.sample import continuation
 from minigpt.saver import Saver
-from minigpt.shelf import checkpoints, last_sound
+from minigpt.shelf import last_sound
 from minigpt.stop import RESUMABLE
 from minigpt.tokenizer import Tokenizer
 from minigpt.train import new_state
@@ -219,11 +219,11 @@ class Run:
             return
         self.world.doing("sampling")
         step, decoder = self.trainer.state.step, Decoder(self.config, self.precise, self.trainer.params)
-        dice = Dice([self.recipe.seed, step])
+        dice, tokenizer = Dice([self.recipe.seed, step]), self.corpus.tokenizer
         with self.precise.session():
-            drawn = continuation(decoder, [], self.recipe.sample_tokens, SAMPLING, dice)
+            drawn = continuation(decoder, [tokenizer.eot], self.recipe.sample_tokens, SAMPLING, dice)
             ids = [one.id for one in drawn]
-        self.log.sample(step, self.corpus.tokenizer.decode(ids))
+        self.log.sample(step, tokenizer.decode(ids))
 
     def save(self):
         """Begin to save a checkpoint of now; rank 0 writes it."""
@@ -274,7 +274,7 @@ class Run:
         self.saver.wait()
         if self.saver.failure:
             return self.not_saved()
-        folder = self.saver.latest or checkpoints(self.recipe.out)[-1]
+        folder = self.saver.latest or self.source  # which was at the end already
         self.log.say(
             f"done: {score.bits_per_byte:.3f} bits a byte on held-out text, "
             f"{clock(time.perf_counter() - self.started)} from start to end; weights in {folder}"

@@ -128,7 +128,7 @@ def test_rows_are_scored_where_they_have_targets(dtype, rows, data):
     targets = np.array(data.draw(st.lists(target, min_size=len(rows), max_size=len(rows))))
     targets[:, 3] = 5
     logits, tape = forward(CONFIG, model.ops, model.params, tokens)
-    np.testing.assert_array_equal(last_states(model, tokens), tape[-1][0])
+    np.testing.assert_array_equal(last_states(CONFIG, model.ops, model.params, tokens), tape[-1][0])
     logits = logits.astype(float)
     losses = np.log(np.exp(logits).sum(-1)) - np.take_along_axis(logits, targets[..., None], -1)[..., 0]
     expected = np.where(targets == IGNORED, 0, losses).sum(1)

@@ -16,7 +16,10 @@ from tests.support.models import TINY, random_batch, random_params
 
 B, T = 2, 4
 TOKENS, TARGETS = random_batch(TINY, B, T)
-HOW = {"ops": "fast", "device": "numpy", "dtype": "float32", "tf32": False}
+HOW = {
+    "ops": "fast", "device": "numpy", "dtype": "float32", "tf32": False,
+    "products": "cublas", "attention": "tiles",
+}  # fmt: skip
 FLOAT32, FLOAT16 = float(np.finfo(np.float32).max), 65504.0
 
 

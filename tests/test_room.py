@@ -36,9 +36,9 @@ def test_a_batch_to_evaluate_takes_what_is_counted():
     config = GPTConfig(2, 2, 64, 64, 300)
     model = Model(config, init_params(config), None, table("fast", "float32", 1))
     tokens = np.random.default_rng(0).integers(0, 300, (64, 64))
-    evaluate.last_states(model, tokens)
+    evaluate.last_states(config, model.ops, model.params, tokens)
     tracemalloc.start()
-    evaluate.last_states(model, tokens)
+    evaluate.last_states(config, model.ops, model.params, tokens)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     counted = room.PASSING * 4 * tokens.size * config.n_embd

@@ -80,11 +80,8 @@ def reference_moments(config, shape, x, kept):
     """The same of the reference: logits, probabilities and their difference; a block's gradients twice."""
     batch_size, context, size = shape
     rows, C = batch_size * context, config.n_embd
-    logits, table, grads = (
-        rows * config.n_vocab * size,
-        config.n_vocab * C * size,
-        (12 * C * C + 13 * C) * size,
-    )
+    logits, table = rows * config.n_vocab * size, config.n_vocab * C * size
+    grads = (12 * C * C + 13 * C) * size
     block = max(
         END_OF_REFERENCE * x + grads,
         # the gradient of c_attn is made after attention's

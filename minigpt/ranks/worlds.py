@@ -101,11 +101,8 @@ def address(place, device):
 
 def told_by_mpi(place):
     """Host and port of the witness that rank 0 starts, and a random secret."""
-    mpi, port, secret = (
-        mpi_of(place),
-        0,
-        secrets.token_hex(16),
-    )  # before there is a witness: it may be missing
+    mpi = mpi_of(place)  # before there is a witness: it may be missing
+    port, secret = 0, secrets.token_hex(16)
     if place.rank == 0:
         port = start_witness(listening(place), port, place.size, secret)
     host, port, secret = mpi.tell(f"{socket.gethostname()} {port} {secret}").split()

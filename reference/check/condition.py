@@ -94,9 +94,9 @@ def bounds(config, params, tokens, targets, answer, unit, seed=0):
 def changed_answer(config, coarse, params, tokens, targets):
     """Yield everything that a forward and a backward pass on a coarse table give, by name."""
     logits, tape = model.forward(config, coarse, params, tokens)
-    loss, tail = coarse.cross_entropy_forward(logits, targets)
+    loss, cache = coarse.cross_entropy_forward(logits, targets)
     yield from (("loss", loss), ("logits", logits))
-    yield from model.backward(config, coarse, coarse.cross_entropy_backward(1.0, tail), tape)
+    yield from model.backward(config, coarse, coarse.cross_entropy_backward(1.0, cache), tape)
 
 
 def condition(before, after):

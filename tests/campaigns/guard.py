@@ -13,7 +13,10 @@ from minigpt.traced import traced
 from tests.campaigns import Row
 from tests.support.models import TINY, random_batch, random_params
 
-HOW = {"ops": "fast", "device": "numpy", "dtype": "float32", "tf32": False}
+HOW = {
+    "ops": "fast", "device": "numpy", "dtype": "float32", "tf32": False,
+    "products": "cublas", "attention": "tiles",
+}  # fmt: skip
 LIMIT = 6.0
 
 

@@ -62,7 +62,7 @@ def local_gradient(trainer, batches):
     """The gradient of this rank's parts alone, as nobody has exchanged it."""
     ops, state = trainer.ops, trainer.state
     grads, weights = state.grads.like(np.empty_like(state.grads.buffer)), ops.weights(state.params)
-    for i, (tokens, targets) in enumerate(trainer.upload(batches)):
+    for i, (tokens, targets) in enumerate(map(trainer.ops.upload, batches)):
         logits, tape = forward(CONFIG, ops, weights, tokens)
         _, tail = ops.cross_entropy_forward(logits, targets)
         dlogits = ops.cross_entropy_backward(1 / len(batches), tail)

@@ -21,7 +21,6 @@ from minigpt.flops import flops_per_token, llmc_flops_per_token
 from minigpt.gpus import machine_called
 
 LEAST_MFU = 0.38  # llm.c's published share on an H100
-LLMC_PAD = 128
 
 
 class Ours:
