@@ -23,7 +23,8 @@ import minigpt
 from bench.record import save_record
 from minigpt import kernels
 from minigpt.choice import Choice, Dice
-from minigpt.decode import Decoder, block_read
+from minigpt.decode import Decoder
+from minigpt.reading import block_read
 from minigpt.sample import begin, draws
 
 CONFIG = minigpt.PRESETS["gpt2"]

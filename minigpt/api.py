@@ -4,9 +4,9 @@ from minigpt import kernels, model, room
 from minigpt.arrays import Flat, device_of, dtype_of
 from minigpt.config import GPTConfig, whole_between
 from minigpt.door import checked_config, checked_params, checked_targets, checked_tokens, dtype_of_params
-from minigpt.evaluate import last_states
 from minigpt.kinds import Array, Ops, Params
 from minigpt.model import backward, forward
+from minigpt.reading import last_states
 
 
 def init_params(config: GPTConfig, seed: int = 0, dtype: str = "float32") -> Flat:

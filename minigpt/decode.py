@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from minigpt.arrays import device_of, on_device, on_host
-from minigpt.model import block_forward, within
+from minigpt.model import within
 from minigpt.ops.attention import merge_heads, softmax
 
 
@@ -85,24 +85,6 @@ class Decoder:
             x, _ = self.ops.layernorm_forward(x, params["ln_f.weight"], params["ln_f.bias"])
             logits, _ = self.ops.unembedding_forward(x, params["wte.weight"])  # (B, 1, V)
         return logits[:, 0]
-
-
-def block_read(ops, p, x, n_head, attention):
-    """The model's block with another attention, and no way back.
-
-    x (B, T, C) -> x (B, T, C)
-    """
-    return block_forward(WithAttention(ops, attention), p, x, n_head)[0]
-
-
-class WithAttention:
-    """An ops table with another attention_forward."""
-
-    def __init__(self, ops, attention):
-        self.attention_forward, self._ops = attention, ops
-
-    def __getattr__(self, name):
-        return getattr(self._ops, name)
 
 
 def cached_attention(qkv, n_head, *, ops, cache, layer):

@@ -10,8 +10,8 @@ from minigpt.arrays import device_of
 from minigpt.comm import Alone
 from minigpt.data import ordered_windows
 from minigpt.errors import DataError
-from minigpt.model import within
 from minigpt.ops.cross_entropy import IGNORED
+from minigpt.reading import last_states
 
 ALONE = Alone()
 
@@ -89,16 +89,3 @@ def nats_of_row(model, x, targets):
     logits, _ = model.ops.unembedding_forward(x[places], model.params["wte.weight"])  # (1, S, V)
     loss, _ = model.ops.cross_entropy_forward(logits, targets)
     return places.size * float(loss)
-
-
-def last_states(config, ops, params, tokens):
-    """What model.forward hands to the head, made without a tape.
-
-    tokens (B, T) -> x (B, T, C)
-    """
-    tokens, _ = ops.upload((tokens, tokens))
-    x = ops.embedding_forward(tokens, params["wte.weight"], params["wpe.weight"])[0]  # (B, T, C)
-    for layer in range(config.n_layer):
-        block = within(params, f"h.{layer}.")
-        x = ops.block_read(ops, block, x, config.n_head, ops.attention_forward)  # (B, T, C)
-    return ops.layernorm_forward(x, params["ln_f.weight"], params["ln_f.bias"])[0]

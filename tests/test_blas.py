@@ -9,7 +9,7 @@ import pytest
 
 from minigpt.blas import CPUINFO, TRIED, is_zen4
 
-FLAGS = "flags\t\t: fpu sse2 avx2 fma avx512f avx512dq"
+FLAGS = "flags\t\t: fpu " + "sse2 " * 300 + "avx2 fma avx512f avx512dq"  # a real line has 1,500 characters
 AMD = "processor\t: 0\nvendor_id\t: AuthenticAMD\ncpu family\t: {}\nmodel\t\t: 17\n"
 ASK = "import os, minigpt; print(os.environ.get('OPENBLAS_CORETYPE'))"
 
@@ -58,6 +58,7 @@ def test_openblas_is_told_before_numpy_is_loaded(tmp_path):
     assert asked(ASK, tmp_path, zen4, numpy="2.5.5") == "None"  # its OpenBLAS crashes in float64 with these
     assert asked(ASK, tmp_path, zen4, numpy="2.40.0") == "None"
     assert asked(f"import numpy\n{ASK}", tmp_path, zen4) == "None"  # too late
+    assert asked(f"import os\nos.remove(there)\n{ASK}", tmp_path, zen4) == "None"  # no Linux
     assert asked(ASK, tmp_path, zen4, OPENBLAS_CORETYPE="SkylakeX") == "SkylakeX"  # the user's word
     loaded = "import minigpt, numpy, threadpoolctl as t\nprint(t.threadpool_info()[0]['architecture'])"
     if "avx2" in open("/proc/cpuinfo").read() and np.__version__.startswith(TRIED):

@@ -6,7 +6,7 @@ import inspect
 import numpy as np
 import pytest
 
-from minigpt import api, data, decode, kernels, model, ops, optim, train
+from minigpt import api, data, decode, kernels, model, ops, optim, reading, train
 from minigpt.choice import Choice
 from minigpt.comm import Alone
 from minigpt.config import GPTConfig, OptimizerConfig
@@ -25,7 +25,7 @@ LETTERS = {"B": B, "T": T, "C": 15, "H": 3, "D": 5, "F": 60, "V": 13, "N": 11}
 MODEL = (model.forward, model.backward, model.block_forward, model.block_backward)
 NO_ARRAYS = {model.init_params, model.param_shapes, model.within}
 NO_ENTRY = ("collect", "upload", "weights")  # of the table, but for whole mappings or batches
-READING = {"block_read", "cached_attention"}  # what a training step has no use for
+READING = {"block_read", "cached_attention", "last_states"}  # what a training step has no use for
 PARTS = (attention.softmax, attention.split_heads, attention.merge_heads)
 OPTIM = (optim.global_norm, optim.clip_scale, optim.adamw)
 TABLE = tuple(function for name, function in vars(reference_table()).items() if name not in NO_ENTRY)
@@ -52,7 +52,7 @@ def test_no_array_function_of_the_ops_was_forgotten():
         if function.__module__ == module.__name__
     }
     schedules = {optim.learning_rate, optim.progress, *optim.SHAPES.values()}  # numbers in, a number out
-    held = {*TABLE, *MODEL, *PARTS, *OPTIM, decode.cached_attention}
+    held = {*TABLE, *MODEL, *PARTS, *OPTIM, reading.last_states}
     assert public - schedules - NO_ARRAYS == held
 
 
@@ -74,7 +74,7 @@ def test_every_arrow_line_is_what_happens_in_a_step(monkeypatch):
 
 
 @pytest.mark.parametrize("ops", ["reference", "fast"])
-def test_every_arrow_line_is_what_happens_where_a_cache_is_read(monkeypatch, ops):
+def test_every_arrow_line_is_what_happens_where_there_is_no_way_back(monkeypatch, ops):
     params, seen = model.init_params(CONFIG), set()
     table = kernels.table(ops, "float32", threads=2)
     inner = held_to_its_arrow_line(getattr(table.block_read, "func", table.block_read), LETTERS, seen)
@@ -83,6 +83,7 @@ def test_every_arrow_line_is_what_happens_where_a_cache_is_read(monkeypatch, ops
     monkeypatch.setattr(decode, "cached_attention", cached)
     cache = decode.Cache(CONFIG, params.buffer, (0,) * B)
     decode.Decoder(CONFIG, table, params).read(cache, np.ones((B, T), int))
+    held_to_its_arrow_line(reading.last_states, LETTERS, seen)(CONFIG, table, params, np.ones((B, T), int))
     assert seen == READING
 
 

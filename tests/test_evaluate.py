@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 import minigpt
 from minigpt import kernels, run
 from minigpt.data import ordered_windows
-from minigpt.evaluate import evaluate, last_states, nats_of_rows, text_bytes
+from minigpt.evaluate import evaluate, nats_of_rows, text_bytes
 from minigpt.log import Log
 from minigpt.model import forward
 from minigpt.model_files import Model
 from minigpt.ops.cross_entropy import IGNORED
 from minigpt.options import Recipe
+from minigpt.reading import last_states
 from minigpt.recipe import resolved
 from reference.budgets import budgets
 from reference.llmc import Inputs, Sizes

@@ -12,14 +12,10 @@ from minigpt.cli import main
 from minigpt.model import backward, forward
 from minigpt.seal import SEAL, sealed
 from minigpt.train import new_state
-from tests.support.models import TINY, random_batch, random_params
+from tests.support.models import HOW, TINY, random_batch, random_params
 
 B, T = 2, 4
 TOKENS, TARGETS = random_batch(TINY, B, T)
-HOW = {
-    "ops": "fast", "device": "numpy", "dtype": "float32", "tf32": False,
-    "products": "cublas", "attention": "tiles",
-}  # fmt: skip
 FLOAT32, FLOAT16 = float(np.finfo(np.float32).max), 65504.0
 
 

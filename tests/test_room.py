@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from minigpt import ConfigError, GPTConfig, Trainer, evaluate, init_params, room
+from minigpt import ConfigError, GPTConfig, Trainer, evaluate, init_params, reading, room
 from minigpt.kernels import table
 from minigpt.model_files import Model
 
@@ -36,9 +36,9 @@ def test_a_batch_to_evaluate_takes_what_is_counted():
     config = GPTConfig(2, 2, 64, 64, 300)
     model = Model(config, init_params(config), None, table("fast", "float32", 1))
     tokens = np.random.default_rng(0).integers(0, 300, (64, 64))
-    evaluate.last_states(config, model.ops, model.params, tokens)
+    reading.last_states(config, model.ops, model.params, tokens)
     tracemalloc.start()
-    evaluate.last_states(config, model.ops, model.params, tokens)
+    reading.last_states(config, model.ops, model.params, tokens)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     counted = room.PASSING * 4 * tokens.size * config.n_embd
@@ -48,7 +48,7 @@ def test_a_batch_to_evaluate_takes_what_is_counted():
 def test_a_batch_that_cannot_be_evaluated_is_refused_before(monkeypatch):
     config = GPTConfig(1, 1, 8, 16, 300)
     model = Model(config, init_params(config), None, table("fast", "float32", 1))
-    monkeypatch.setattr(room, "available_bytes", lambda: 2e4)
+    monkeypatch.setattr(room, "available_bytes", lambda: 1e4)
     evaluate.check_batch(model, 3, 16)
     with pytest.raises(ConfigError, match=r"a batch of 4 x 16 tokens needs .* use a smaller batch-size"):
         evaluate.check_batch(model, 4, 16)

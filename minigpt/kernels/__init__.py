@@ -12,9 +12,9 @@ from types import SimpleNamespace
 
 from minigpt import ops, optim
 from minigpt.arrays import DEVICES, DTYPES, collect, on_device, use_gpu
-from minigpt.decode import block_read
 from minigpt.errors import ConfigError
 from minigpt.model import block_backward, block_forward
+from minigpt.reading import block_read
 
 
 def weights(params):

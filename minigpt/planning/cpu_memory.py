@@ -111,7 +111,10 @@ def work_bytes(config, batch_size, context, size, threads):
 
 
 def heads_at_work(B, H, T, threads):
-    """Heads of all sequences that threads have in hand at once."""
+    """Heads of all sequences that threads have in hand at once; kernels/cpu/crew.py says who has which."""
+    if B % threads == 0:
+        sequences, lots = unit_shape(B // threads, H, T, 1)
+        return threads * sequences * -(-H // lots)
     sequences, lots = unit_shape(B, H, T, threads)
     return sequences * -(-H // lots) * min(threads, -(-B // sequences) * lots)
 

@@ -11,12 +11,8 @@ from minigpt import Trainer, rejected
 from minigpt.guard import NOT_FINITE, PATIENCE
 from minigpt.traced import traced
 from tests.campaigns import Row
-from tests.support.models import TINY, random_batch, random_params
+from tests.support.models import HOW, TINY, random_batch, random_params
 
-HOW = {
-    "ops": "fast", "device": "numpy", "dtype": "float32", "tf32": False,
-    "products": "cublas", "attention": "tiles",
-}  # fmt: skip
 LIMIT = 6.0
 
 

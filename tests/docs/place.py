@@ -17,6 +17,7 @@ from minigpt import rejected, texts
 from tests.docs.blocks import ROOT
 from tests.docs.rules import SIZES
 from tests.support.bundles import openai_names, write_bundle
+from tests.support.models import HOW
 
 GPT2 = minigpt.GPTConfig(n_layer=2, n_head=2, n_embd=16, n_ctx=1024, n_vocab=50257)  # of its vocabulary
 MADE = {  # what documents make themselves, so that it is not there before
@@ -65,9 +66,8 @@ def lost_step(root):
     trainer = minigpt.Trainer(config, params)
     trainer.params["wte.weight"][...] *= 1e21
     tokens = np.arange(32).reshape(2, 16)
-    how = {"ops": "fast", "device": "numpy", "dtype": "float32", "tf32": False}
     (root / "runs" / "bad").mkdir()
-    kept = rejected.keep(root / "runs" / "bad", trainer, [(tokens, tokens)], how, "loss is nan")
+    kept = rejected.keep(root / "runs" / "bad", trainer, [(tokens, tokens)], HOW, "loss is nan")
     kept.rename(root / "runs" / "bad" / "rejected_00000004")
 
 

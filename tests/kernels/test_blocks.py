@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_info
 
 import minigpt
 from minigpt.arrays import Flat
+from minigpt.decode import Cache, Decoder
 from minigpt.kernels import table
-from minigpt.kernels.cpu import reading
+from minigpt.kernels.cpu import attention, reading, unembedding
 from minigpt.kernels.cpu.gradient import products
 from minigpt.kernels.cpu.team import Team
 from minigpt.model import backward, block_backward, block_forward, forward, init_params, param_shapes, within
@@ -99,6 +101,49 @@ def test_reading_through_a_block_is_the_models_own(seed, B, T, threads, few, man
     np.testing.assert_array_equal(narrow, x.astype(np.float32))
     rounding = np.finfo(np.float32).eps
     assert distance({"x": found}, {"x": want}) <= 8 * max(distance({"x": plain}, {"x": want}), rounding)
+
+
+@given(B=st.integers(1, 40), H=st.integers(1, 30), T=st.integers(1, 2500), threads=st.integers(1, 16))
+def test_attentions_units_are_even_and_small(B, H, T, threads):
+    units = attention.units_of(slice(0, B), H, T, threads)
+    pairs = [(b, h) for some, few in units for b in range(B)[some] for h in range(H)[few]]
+    assert sorted(pairs) == [(b, h) for b in range(B) for h in range(H)]
+    sizes = [len(range(B)[some]) * len(range(H)[few]) for some, few in units]
+    most = max(1, attention.UNIT_BYTES // (4 * min(T, attention.TILE) * T))
+    assert max(sizes) <= most
+    if most < 2 * H and any(B * lots % threads == 0 for lots in range(-(-H // most), H + 1)):
+        assert len(units) % threads == 0  # a unit is of one sequence: there is a way to deal them evenly
+
+
+@pytest.mark.parametrize("zen4", [False, True])
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("rows", [1, 2])
+def test_a_few_places_logits_whoever_reads_the_table(monkeypatch, zen4, threads, rows):
+    monkeypatch.setattr(unembedding, "on_zen4", lambda: zen4)
+    assert unembedding.by_dot_products(threads) == (zen4 and threads < 3)
+    rng = np.random.default_rng(0)
+    x, wte = rng.normal(size=(rows, 1, 96)), rng.normal(size=(301, 96))
+    ops = cpu_table(threads)
+    with ops.session(rows):
+        found = ops.unembedding_forward(x.astype("f"), wte.astype("f"))[0]
+    bound = 98 * np.finfo("f").eps / 2 * (np.abs(x) @ np.abs(wte).T)  # 96 products and sums, two casts
+    assert (np.abs(found - x @ wte.T) <= bound).all()
+
+
+def test_a_prompts_last_place_is_multiplied_by_blas_threads():
+    """However long the prompt, whose own products are cut between ours."""
+    seen = []
+
+    def noted(*arguments):
+        seen.append({pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"})
+        return forward(*arguments)
+
+    config = minigpt.GPTConfig(n_layer=1, n_head=1, n_embd=8, n_ctx=64, n_vocab=11)
+    ops = cpu_table(2)
+    forward, ops.unembedding_forward = ops.unembedding_forward, noted
+    params = init_params(config)
+    Decoder(config, ops, params).read(Cache(config, params.buffer), np.ones((1, 64), int))
+    assert seen == [{2}]
 
 
 @pytest.mark.parametrize("score", [-80, -60, -30, 30, 60, 80])

@@ -102,7 +102,7 @@ def test_a_step_in_parts_is_predicted_too(shape, threads):
 
 @pytest.mark.parametrize("T", [1, 16, 64, 256, 1024])
 @pytest.mark.parametrize("threads", [1, 2, 5])
-@pytest.mark.parametrize(("B", "H"), [(1, 1), (4, 12), (7, 3), (64, 25)])
+@pytest.mark.parametrize(("B", "H"), [(1, 1), (4, 12), (7, 3), (64, 25), (12, 12), (18, 8), (20, 2)])
 def test_attention_works_on_as_many_heads_at_once_as_its_units_have(B, H, T, threads):
     crew = Crew(Team(threads), B, T, 10**6, H)  # of so many channels that every thread has its share
     sizes = [max(((s.stop - s.start) * (h.stop - h.start) for s, h in own), default=0) for own in crew.units]

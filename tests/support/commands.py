@@ -16,6 +16,7 @@ from minigpt import checkpoint, rejected
 from minigpt.cli import COMMANDS
 from minigpt.tokenizer import Tokenizer
 from minigpt.train import new_state
+from tests.support.models import HOW
 
 TEXT = "\n".join(f"The {a} {b} of the {c}." for a in ("old", "new", "last") for b in ("song", "law", "road")
                  for c in ("people", "nation", "congress", "union")) * 10  # fmt: skip
@@ -130,9 +131,8 @@ class Place:
         self.weights = checkpoint.save(root / "run", config, new_state(params), {}, tokenizer)
         trainer = minigpt.Trainer(config, params)
         trainer.params["ln_f.bias"][0] = np.nan
-        how = {"ops": "fast", "device": "numpy", "dtype": "float32", "tf32": False}
         tokens = np.arange(8)[None]
-        self.rejected = rejected.keep(root / "run", trainer, [(tokens, tokens)], how, "loss is nan")
+        self.rejected = rejected.keep(root / "run", trainer, [(tokens, tokens)], HOW, "loss is nan")
         self.hellaswag = root / "hellaswag_val.jsonl"
         question = {"ctx": "to be", "endings": [" or", " not", " be", " to"], "label": 1, "ind": 0}
         self.hellaswag.write_text(json.dumps(question) + "\n")

@@ -10,6 +10,11 @@ from tests.support.tables import table_of
 
 # B, T, C, H, V, N all differ; n_ctx > T leaves position rows unused; 1,864 parameters
 TINY = GPTConfig(n_layer=2, n_head=2, n_embd=8, n_ctx=6, n_vocab=7)
+# how a step that is kept for replay was computed
+HOW = {
+    "ops": "fast", "device": "numpy", "dtype": "float32", "tf32": False,
+    "products": "cublas", "attention": "tiles",
+}  # fmt: skip
 
 
 def random_params(config, seed=0, dtype="float64"):

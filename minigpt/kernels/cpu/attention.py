@@ -188,15 +188,14 @@ def units_of(sequences, H, T, threads):
 def unit_shape(B, H, T, threads):
     """(sequences in a unit, lots of heads), so that a unit's scores for one tile take about UNIT_BYTES.
 
-    Smaller lots where that makes the units a multiple of the threads: three units of four heads would keep
-    one of two threads waiting for a third of the time.
+    Smaller lots where that makes the units a multiple of the threads: with three units of four heads, one of
+    two threads waits while the other makes its second.
     """
     count = max(1, UNIT_BYTES // (4 * min(T, TILE) * T))  # heads in a unit
     sequences = min(max(1, count // H), -(-B // threads))
-    lots = -(-H // count)
-    while lots < H and -(-B // sequences) * lots % threads:
-        lots += 1
-    return sequences, lots
+    least = -(-H // count)
+    even = (lots for lots in range(least, H + 1) if sequences == 1 and B * lots % threads == 0)
+    return sequences, next(even, least)
 
 
 def tiles_of(T):

@@ -1,0 +1,36 @@
+"""Reading text through the model, where there is no way back: nothing is kept but what comes out."""
+
+from minigpt.model import block_forward, within
+
+
+def last_states(config, ops, params, tokens):
+    """What model.forward hands to the head, made without a tape.
+
+    tokens (B, T) -> x (B, T, C)
+    """
+    tokens, _ = ops.upload((tokens, tokens))
+    x = ops.embedding_forward(tokens, params["wte.weight"], params["wpe.weight"])[0]  # (B, T, C)
+    for layer in range(config.n_layer):
+        block = within(params, f"h.{layer}.")
+        x = ops.block_read(ops, block, x, config.n_head, ops.attention_forward)  # (B, T, C)
+    return ops.layernorm_forward(x, params["ln_f.weight"], params["ln_f.bias"])[0]
+
+
+def block_read(ops, p, x, n_head, attention):
+    """The model's block, with an attention of the caller's.
+
+    attention: a function as ops.attention_forward; what it returns beside y is not looked at.
+
+    x (B, T, C) -> x (B, T, C)
+    """
+    return block_forward(WithAttention(ops, attention), p, x, n_head)[0]
+
+
+class WithAttention:
+    """An ops table with another attention_forward."""
+
+    def __init__(self, ops, attention):
+        self.attention_forward, self._ops = attention, ops
+
+    def __getattr__(self, name):
+        return getattr(self._ops, name)
