@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from minigpt.disk import lock_folder
+from minigpt.ending import finish, leave, not_saved
 from minigpt.errors import ConfigError
+from minigpt.introduction import introduce
 from minigpt.log import Nobody
 from minigpt.ranks.equal import check_settings
 from minigpt.ranks.launchers import place
@@ -60,7 +62,7 @@ def run_rank(recipe, log, world, stop):
                 return go_on(training, stop)
         except Stopped:
             if training.saver.failure:
-                return training.not_saved()
+                return not_saved(training)
             raise
 
 
@@ -103,11 +105,11 @@ def hold(out, held):
 
 def go_on(training, stop):
     """From where the run is to its end, or to a signal; the exit code."""
-    training.introduce()
+    introduce(training)
     if training.trainer.state.step == 0 and training.recipe.sample_every:
         training.sample()
     stopped = loop(training, stop)
-    return training.leave() if stopped else training.finish(stop)
+    return leave(training) if stopped else finish(training, stop)
 
 
 def loop(training, stop):

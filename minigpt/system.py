@@ -6,6 +6,7 @@ opened (to be locked or flushed), files whose bytes are left alone unless one as
 
 import contextlib
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Iterable, Iterator
@@ -95,3 +96,11 @@ def held_back(numbers: Iterable[int]) -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def own_command() -> str:
+    """What starts this program again: minigpt, where a shell finds it, else the path it was started by."""
+    started, found = sys.argv[0], shutil.which("minigpt")
+    if os.path.basename(started) != "minigpt":  # by python -m, or another program that calls it
+        return "minigpt" if found else "python -m minigpt"
+    return "minigpt" if found and os.path.samefile(found, started) else started

@@ -1,36 +1,32 @@
-"""One training run: what it is made of, and what it does at a step, between steps and at its end."""
+"""One training run: what it is made of, and what it does at a step and between steps."""
 
 import dataclasses
 import time
 
 import numpy as np
 
-from minigpt import checkpoint, guard, kernels, rejected
+from minigpt import checkpoint, guard, kernels
 from minigpt.choice import Choice, Dice
 from minigpt.comm import Alone
-from minigpt.compressors import bits_per_byte
 from minigpt.cores import available_cores
 from minigpt.corpus import read_corpus
 from minigpt.data import batch
 from minigpt.decode import Decoder
-from minigpt.errors import CheckpointError, CommError, MinigptError, NumericsError
+from minigpt.ending import given_up
+from minigpt.errors import CheckpointError, NumericsError
 from minigpt.evaluate import evaluate
 from minigpt.first_weights import first_weights
 from minigpt.flops import flops_per_token, peak_of
 from minigpt.layers import lengths, noted
-from minigpt.log import clock, in_json
 from minigpt.model import init_params
 from minigpt.model_files import Model
 from minigpt.prefetch import Prefetch
-from minigpt.promises import STATE, read_record
-from minigpt.provenance import differences, machine, provenance
+from minigpt.provenance import provenance
 from minigpt.ranks.equal import agreed, check_weights
 from minigpt.recipe import dealt, masters, model_config, optimizer_config, settings
 from minigpt.resume import resumed_state
 from minigpt.sample import continuation
 from minigpt.saver import Saver
-from minigpt.shelf import last_sound
-from minigpt.stop import RESUMABLE
 from minigpt.tokenizer import Tokenizer
 from minigpt.train import new_state
 from minigpt.trainer import Trainer
@@ -87,42 +83,6 @@ class Run:
             return new_state(init_params(self.config, self.recipe.seed, dtype))
         return resumed_state(self.source, self.config, self.recipe, self.settings, self.log.say)
 
-    def introduce(self):
-        """What is trained on what, before the first step."""
-        recipe, corpus, state = self.recipe, self.corpus, self.trainer.state
-        n_params = state.params.buffer.size
-        tokens = recipe.steps * recipe.tokens_per_step
-        self.log.say(
-            f"model: {recipe.n_layer} layers, {recipe.n_head} heads, {recipe.n_embd} channels, "
-            f"context {recipe.context}, {n_params:,} parameters, {recipe.dtype}"
-        )
-        self.log.say(
-            f"data: {corpus.name}, {corpus.n_train:,} tokens to train on, "
-            f"{len(corpus.val_ids):,} held out ({len(corpus.val_bytes):,} bytes), vocabulary {recipe.n_vocab}"
-        )
-        self.log.say(
-            f"run: {recipe.steps} steps of {recipe.tokens_per_step:,} tokens "
-            f"({tokens / corpus.n_train:.2f} epochs), lr {recipe.lr:g} {recipe.schedule}, "
-            f"warmup {recipe.warmup}, seed {recipe.seed}"
-        )
-        self.log.say(
-            f"machine: {self.machine}, {self.peak / 1e9:.0f} GFLOP/s in matrix products; "
-            f"mfu is the share of it, at 6 (N - wpe) + 12 L C T = "
-            f"{flops_per_token(self.config, recipe.context) / 1e6:.1f} MFLOP a token"
-        )
-        if self.world.size > 1:
-            how = "each with a share of the moments" if self.world.sharded else "each with all moments"
-            self.log.say(f"ranks: {self.world.size}, {how}; the machine's figures are rank 0's, times all")
-        computes = {"computes": self.machine, "peak_flops": in_json(self.peak)}
-        start = {"step": state.step, "model": vars(self.config) | {"parameters": n_params}}
-        self.log.start(start | {"data": corpus.facts(), "machine": machine() | computes} | self.about)
-        if recipe.init_from and not state.step:
-            self.log.say(f"weights: those of {recipe.init_from}")
-        if state.step:
-            self.log.say(f"resumed: {self.source} at step {state.step}")
-            if other := differences(read_record(self.source / STATE), self.about):
-                self.log.say(f"resumed otherwise than saved ({other}): equal to rounding, not to the bit")
-
     def batches(self, step):
         """This rank's parts of a step's global batch."""
         return self.batches_of(step, self.world.rank, 1)
@@ -155,7 +115,7 @@ class Run:
         if report.verdict.reason:
             self.log.say(f"step {step} {report.verdict}")
         if self.trainer.state.guard.not_finite >= guard.PATIENCE:
-            raise agreed(NumericsError(self.given_up(report.verdict)))
+            raise agreed(NumericsError(given_up(self, report.verdict)))
         if report.verdict.accepted and noted(step, recipe.layers_every):
             self.note_layers(report.lr)
         if due(step, recipe.compare_every):
@@ -172,35 +132,6 @@ class Run:
         if self.recipe.price is None:
             return None
         return self.recipe.price * self.world.size * (time.perf_counter() - self.started) / 3600
-
-    def given_up(self, verdict):
-        """Why the run is given up, and what there is to do; every rank must ask for it."""
-        recipe, kept = self.recipe, self.kept(verdict)
-        if self.world.rank:
-            return "told by rank 0"
-        self.saver.wait()
-        anew = "start anew with --resume never and a lower --lr"
-        if last := last_sound(recipe.out):
-            saved = f"nothing was saved since {last}"
-            anew = f"go on from there with --resume {last} --allow-changes lr and a lower --lr, or {anew}"
-        else:
-            saved = "no checkpoint was saved before"
-        return f"{guard.PATIENCE} steps in a row were rejected, {saved}; {kept}; {anew}"
-
-    def kept(self, verdict):
-        """Keep the last step for `minigpt replay`; what to say of that."""
-        how = {name: getattr(self.recipe, name) for name in rejected.HOW}
-        try:
-            state = self.trainer.whole_state()
-            if self.world.rank:
-                return ""
-            batches = self.batches_of(state.step - 1, 0, self.world.size)
-            folder = rejected.keep(self.recipe.out, self.trainer, batches, how, verdict.reason, state)
-        except CommError:
-            raise
-        except (MinigptError, OSError) as reason:
-            return f"the last one could not be kept for minigpt replay: {reason}"
-        return f"minigpt replay {folder} says where the last one's numbers were lost"
 
     def validate(self, whole=False, progress=lambda rows: None):
         """Score the held-out text, or windows spread over it, and report."""
@@ -251,57 +182,6 @@ class Run:
     def write(self, taken):
         """Write a checkpoint's snapshot; on the saver's thread."""
         return checkpoint.write(self.recipe.out, taken, self.recipe.keep, self.recipe.keep_every)
-
-    def finish(self, stop):
-        """The final score, beside what compressors need for the same text; the exit code."""
-        # ranks finish together: one that left would end the others, and perhaps the last save with them
-        look_up = stop.check if self.world.size == 1 else lambda rows: None
-        score = self.validate(whole=True, progress=look_up)
-        if self.world.size > 1:
-            self.settle()
-        if self.world.rank:
-            return 0
-        for name, bits in bits_per_byte(self.corpus.val_bytes).items():
-            self.log.say(f"  for comparison, {name:8s} needs {bits:.3f} bits a byte of the held-out text")
-        if self.stepped:
-            share = self.waited / self.stepped
-            self.log.say(f"steps waited for their batches {share:.2%} of the time")
-            share = self.saver.held_up / (self.stepped + self.saver.held_up)
-            self.log.say(f"saving checkpoints held the run up {share:.2%} of the time")
-        if self.recipe.price is not None:
-            each = f"{self.world.size} x ${self.recipe.price:.2f} an hour"
-            self.log.say(f"price: ${self.spent():,.2f} at {each}, since this process began")
-        self.saver.wait()
-        if self.saver.failure:
-            return self.not_saved()
-        folder = self.saver.latest or self.source  # which was at the end already
-        self.log.say(
-            f"done: {score.bits_per_byte:.3f} bits a byte on held-out text, "
-            f"{clock(time.perf_counter() - self.started)} from start to end; weights in {folder}"
-        )
-        self.log.say(f'try: minigpt sample --weights {folder} --prompt "The people of"')
-        return 0
-
-    def not_saved(self):
-        """Say that the run ends without its last save; the exit code."""
-        self.log.warn("what came after the last checkpoint is not saved; the same command goes on from there")
-        return 1
-
-    def leave(self):
-        """Save, because the run is to stop here; the exit code."""
-        self.save()
-        self.settle()
-        if self.world.rank:
-            return RESUMABLE
-        if self.saver.failure:
-            return self.not_saved()
-        again = "the same command" if self.recipe.resume == "auto" else "the same command with --resume auto"
-        said = f"saved: {self.saver.latest}; {again} goes on from there"
-        if self.log.gone:
-            self.log.warn(f"stopped, as nobody reads standard output any more, {said}")
-        else:
-            self.log.say(f"stopped by a signal, {said}")
-        return RESUMABLE
 
 
 def due(step, every):

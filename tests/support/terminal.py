@@ -15,6 +15,7 @@ import time
 import pyte
 
 PATIENCE = 60  # seconds without a word from a program that has hung
+PAUSE = 0.005  # seconds without a word after which a piece of output is whole: half a picture is no screen
 
 
 class Terminal:
@@ -66,7 +67,8 @@ class Terminal:
                 last = time.monotonic()
                 self.raw += piece
                 self.stream.feed(self.decode.decode(piece))
-                self.screens.append(self.shown())
+                if not select.select([self.file], [], [], PAUSE)[0]:
+                    self.screens.append(self.shown())
             elif time.monotonic() - last > PATIENCE:
                 self.process.kill()
                 raise AssertionError("the program says nothing any more")
