@@ -71,14 +71,14 @@ def test_the_stream_of_rows_does_not_depend_on_how_steps_are_cut(text, batch_siz
 
 @given(text=shards_and_context(), ranks=sizes, batch_size=sizes, parts=sizes, seed=seeds)
 def test_ranks_together_read_what_one_process_reads(text, ranks, batch_size, parts, seed):
-    """Rank r of R takes the parts r, r + R, ... of each step: the interface that many processes will use."""
+    """Rank r takes the parts from r * parts on, as training.Run.batches_of has it."""
     shards, context = text
     whole = list(rows_of(shards, 2, context, batch_size, parts * ranks, seed))
     shape = {"seed": seed, "context": context, "batch_size": batch_size}
     shape["rows_per_step"] = batch_size * parts * ranks
     for rank in range(ranks):
         for step in range(2):
-            for part in range(rank, parts * ranks, ranks):
+            for part in range(rank * parts, (rank + 1) * parts):
                 tokens, _ = batch(shards, step, part, **shape)
                 first = (step * parts * ranks + part) * batch_size
                 np.testing.assert_array_equal(tokens, [row[:-1] for row in whole[first : first + batch_size]])

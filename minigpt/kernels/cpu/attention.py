@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 
+from minigpt.kernels.cpu.gradient import lay
 from minigpt.kernels.cpu.team import slices, steps
 
 TILE = 128  # query rows
@@ -125,12 +126,12 @@ def tile_backward(q, keys, v, shift, do, delta, dq, dkeys, dvalues, tile):
     if shift is not None:
         probs -= shift[..., tile, :]
     np.exp(probs, out=probs)
-    put(dvalues[..., seen, :], probs.swapaxes(-1, -2), do[..., tile, :], last)
+    lay(probs.swapaxes(-1, -2), do[..., tile, :], dvalues[..., seen, :], add=not last)
     dscores = do[..., tile, :] @ v[..., seen, :].swapaxes(-1, -2)  # (b, h, R, S)
     dscores -= delta[..., tile, :]
     dscores *= probs
     np.matmul(dscores, keys[..., seen, :], out=dq[..., tile, :])
-    put(dkeys[..., seen, :], dscores.swapaxes(-1, -2), q[..., tile, :], last)
+    lay(dscores.swapaxes(-1, -2), q[..., tile, :], dkeys[..., seen, :], add=not last)
 
 
 def scaled(x):
@@ -157,17 +158,6 @@ def hide(scores, tile):
     size = tile.stop - tile.start
     scores[..., tile] += HIDDEN[:size, :size]
     return scores
-
-
-def put(destination, left, right, first):
-    """Write a product where nothing is yet, else add it.
-
-    destination (b, h, S, D), left (b, h, S, R), right (b, h, R, D)
-    """
-    if first:
-        np.matmul(left, right, out=destination)
-    else:
-        destination += left @ right
 
 
 def heads(x, parts, n_head):

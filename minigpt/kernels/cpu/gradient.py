@@ -26,9 +26,9 @@ def products(pairs, team):
 
 
 def lay(left, right, out, add):
-    """out = left @ right, or out + that.
+    """out = left @ right, or out + that; of matrices, or of arrays of matrices.
 
-    left (I, N), right (N, O), out (I, O)
+    left (..., I, N), right (..., N, O), out (..., I, O)
     """
     if add:
         out += left @ right
