@@ -24,6 +24,7 @@ from bench.record import save_record
 from minigpt import kernels
 from minigpt.choice import Choice, Dice
 from minigpt.decode import Decoder
+from minigpt.model import block_forward
 from minigpt.reading import block_read
 from minigpt.sample import begin, draws
 
@@ -149,7 +150,7 @@ class Timed:
     Its blocks call one operation after the other: a table may read through a block in one, a little faster.
     """
 
-    block_read = staticmethod(block_read)
+    block_read, block_forward = staticmethod(block_read), staticmethod(block_forward)
 
     def __init__(self, table):
         self.table, self.seconds = table, collections.Counter()

@@ -1,6 +1,6 @@
 """Reading text through the model, where there is no way back: nothing is kept but what comes out."""
 
-from minigpt.model import block_forward, within
+from minigpt.model import within
 
 
 def last_states(config, ops, params, tokens):
@@ -17,13 +17,13 @@ def last_states(config, ops, params, tokens):
 
 
 def block_read(ops, p, x, n_head, attention):
-    """The model's block, with an attention of the caller's.
+    """The table's block, with an attention of the caller's.
 
-    attention: a function as ops.attention_forward; what it returns beside y is not looked at.
+    attention: a function as ops.attention_forward. For tables whose block asks ops for it.
 
     x (B, T, C) -> x (B, T, C)
     """
-    return block_forward(WithAttention(ops, attention), p, x, n_head)[0]
+    return ops.block_forward(WithAttention(ops, attention), p, x, n_head)[0]
 
 
 class WithAttention:

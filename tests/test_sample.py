@@ -245,7 +245,7 @@ def test_training_shows_what_the_model_writes_at_temperature_07_among_the_likeli
     training = SimpleNamespace(
         config=config,
         recipe=SimpleNamespace(seed=3, sample_tokens=80),
-        corpus=SimpleNamespace(tokenizer=SimpleNamespace(decode=lambda ids: ids)),
+        corpus=SimpleNamespace(tokenizer=SimpleNamespace(eot=199, decode=lambda ids: ids)),
         trainer=SimpleNamespace(state=SimpleNamespace(step=20), params=params),
         precise=kernels.table("reference", "float64"),
         log=SimpleNamespace(sample=lambda *what: said.append(what)),

@@ -7,10 +7,11 @@ there the operations are called one by one, and wide products are cut by columns
 
 import numpy as np
 
-from minigpt import reading
 from minigpt.kernels.cpu import crew, gelu, layernorm
 from minigpt.kernels.cpu.linear import project
 from minigpt.kernels.cpu.team import FEW, blocks, slices, steps
+from minigpt.model import block_forward
+from minigpt.reading import WithAttention
 
 MANY = 128  # rows a thread; at 48 sweeps are as quick as single operations, at 128 quicker
 
@@ -25,7 +26,7 @@ def block_read(ops, p, x, n_head, attention, *, team):
     (B, T, C), threads = x.shape, team.size
     N = B * T
     if FEW < N < MANY * threads:
-        return reading.block_read(ops, p, x, n_head, attention)
+        return block_forward(WithAttention(ops, attention), p, x, n_head)[0]
     shares = slices(N, 1 if N <= FEW else threads)
     stream, qkv, out = x.reshape(N, C), np.empty((N, 3 * C), x.dtype), np.empty((N, C), x.dtype)
 
