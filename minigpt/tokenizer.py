@@ -141,7 +141,8 @@ class Tokenizer:
     @classmethod
     def load(cls, path: StrPath) -> Self:
         """Read a tokenizer from a file of any format that save writes, from GPT-2's vocab.bpe, or from a
-        folder that holds one. DataError if it is missing, damaged, or no byte-level BPE as GPT-2's.
+        folder that holds one. DataError if it is missing, damaged, or no byte-level BPE as GPT-2's;
+        CheckpointError if it is not the one that its checkpoint's state.json vouches for.
         """
         parts = vocabularies.read(path)
         try:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from minigpt.errors import DataError
 from minigpt.ours import refuse_inputs, refuse_others
+from minigpt.promises import STATE, checked_record, vouches
 from minigpt.vocabularies import hugging_face, merges_file, rank_file
 
 TOKENIZER = "tokenizer.json"  # what a checkpoint has, and vouches for
@@ -54,10 +55,18 @@ def refuse_lost(path, inputs=()):
 
 
 def file_of(path):
-    """path, or the tokenizer file in the folder that it names."""
+    """path, or the tokenizer file in the folder that it names. Raises DataError.
+
+    A checkpoint's must be the one that its state.json vouches for: another would make other text of the same
+    ids, without a word. Raises CheckpointError.
+    """
     path = as_path(path)
     if not path.is_dir():
+        if path.name == TOKENIZER and vouches(path.parent):
+            checked_record(path.parent, (TOKENIZER,))
         return path
+    if (path / STATE).is_file():
+        checked_record(path, (TOKENIZER,))
     for name in IN_A_FOLDER:
         if (path / name).is_file():
             return path / name
