@@ -23,6 +23,11 @@ VOCABULARY = {
     "encoder.json": (1_042_301, "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783"),
 }
 
+# how files begin whose names other people use too; weights and their index have names of their own
+POINTER = b"model_checkpoint_path:"
+JSON = ("hparams.json", "encoder.json", "config.json", "tokenizer.json", "vocab.json")
+BEGINNINGS = dict.fromkeys(JSON, b"{") | {"vocab.bpe": b"#version", "checkpoint": POINTER}
+
 
 @dataclasses.dataclass(frozen=True)
 class Download:
@@ -68,6 +73,7 @@ def make_folder(folder):
 def complete(wanted):
     """Fetch those of the files that are not there yet, and return how many were."""
     from minigpt.fetch import check_file, fetch
+    from minigpt.ours import begins_with, refuse_others
 
     missing = []
     for file in wanted:
@@ -75,6 +81,8 @@ def complete(wanted):
             check_file(file, file.path)
         except CheckpointError:
             missing.append(file)
+    for file in missing:  # a damaged one is fetched again, another's is not written over
+        refuse_others(file.path, begins_with(file.begins), CheckpointError)
     check_room(missing)
     for file in missing:
         print(f"{file.path}: {fetch(file):,} bytes")
@@ -88,7 +96,7 @@ def openai_files(model, folder):
     base = f"{endpoint('MINIGPT_OPENAI_ENDPOINT', OPENAI)}/{SIZES[model]}"
 
     def file(name, size=None, sha256=None, check=None):
-        return Wanted(f"{base}/{name}", folder / name, size, sha256, check)
+        return Wanted(f"{base}/{name}", folder / name, size, sha256, check, BEGINNINGS.get(name, b""))
 
     return [
         file("hparams.json", check=check_json),
@@ -111,7 +119,10 @@ def hub_files(model, folder):
         "merges.txt": None,
         "model.safetensors": check_tensors,
     }
-    return [Wanted(f"{base}/{name}", folder / name, check=check) for name, check in checks.items()]
+    return [
+        Wanted(f"{base}/{name}", folder / name, check=check, begins=BEGINNINGS.get(name, b""))
+        for name, check in checks.items()
+    ]
 
 
 FILES = {"openai": openai_files, "hub": hub_files}
@@ -162,7 +173,7 @@ def check_json(path):
 
 def check_pointer(path):
     """TensorFlow's note of which checkpoint is the newest."""
-    if not path.read_bytes().startswith(b"model_checkpoint_path:"):
+    if not path.read_bytes().startswith(POINTER):
         raise CheckpointError(
             f"{path}: expected 'model_checkpoint_path: ...', found {path.read_bytes()[:40]!r}"
         )

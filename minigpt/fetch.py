@@ -41,6 +41,7 @@ class Wanted:
     size: int | None = None
     sha256: str | None = None
     check: Callable[[Path], None] | None = None  # raises CheckpointError on a file that it is not
+    begins: bytes = b""  # as every version of it does, damaged ones too: what begins otherwise is another's
 
 
 class Broken(Exception):

@@ -8,6 +8,7 @@ from minigpt.arrays import Flat, on_device
 from minigpt.config import GPTConfig, whole_between
 from minigpt.door import compute_dtype
 from minigpt.errors import CheckpointError
+from minigpt.promises import vouches
 from minigpt.tokenizer import Tokenizer
 from minigpt.vocabularies import IN_A_FOLDER
 from minigpt.weights import load_weights
@@ -44,13 +45,22 @@ def tokenizer_of(weights, name, config):
     elif name:
         tokenizer = Tokenizer.load(name)
     else:
-        path = Path(weights)
-        folder = path if path.is_dir() else path.parent
-        beside = any((folder / file).is_file() for file in IN_A_FOLDER)
-        tokenizer = Tokenizer.load(folder) if beside else Tokenizer.gpt2()
+        tokenizer = tokenizer_beside(Path(weights))
     if tokenizer.n_vocab != config.n_vocab:
         raise CheckpointError(
             f"{weights}: expected a tokenizer of {config.n_vocab} ids, as the model has, found one of "
             f"{tokenizer.n_vocab}; name the right one by --tokenizer"
         )
     return tokenizer
+
+
+def tokenizer_beside(weights):
+    """The tokenizer in the folder of weights, or GPT-2's: of a checkpoint, the one that it vouches for.
+
+    Beside a state.json that is damaged, weights open alone if their file is named, and so does a tokenizer.
+    """
+    folder = weights if weights.is_dir() else weights.parent
+    if vouches(folder):
+        return Tokenizer.load(folder)
+    beside = [folder / name for name in IN_A_FOLDER if (folder / name).is_file()]
+    return Tokenizer.load(beside[0]) if beside else Tokenizer.gpt2()

@@ -1,5 +1,7 @@
 """What a checkpoint's state.json promises: itself by a seal, the files beside it by size and SHA-256."""
 
+import contextlib
+
 from minigpt.disk import describe, read_json
 from minigpt.errors import CheckpointError
 from minigpt.seal import SEAL, seal_of, sealed
@@ -29,6 +31,13 @@ def checked_record(path, names=None):
         if (found := described(path / name)) != expected:
             raise CheckpointError(f"{path / name} is damaged: expected {expected}, found {found}")
     return record
+
+
+def vouches(folder):
+    """Whether a folder holds a sound state.json, which promises something of the files beside it."""
+    with contextlib.suppress(CheckpointError):
+        return (folder / STATE).is_file() and bool(read_record(folder / STATE))
+    return False
 
 
 def described(file):

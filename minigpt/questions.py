@@ -14,6 +14,7 @@ import numpy as np
 from minigpt.disk import no_file, replace_file
 from minigpt.errors import DataError
 from minigpt.hellaswag import ENDINGS, Question
+from minigpt.ours import begins_with, refuse_inputs, refuse_others
 from minigpt.strangers import what_is
 
 MAGIC, VERSION, HEADER_INTS, START = 20240522, 1, 256, 2**16 - 1
@@ -236,12 +237,5 @@ def write_bin(path, questions):
 
 def refuse_overwriting(path, source):
     """A DataError if write_bin would replace what it is made from, or a file of another kind."""
-    path = Path(path)
-    if not path.is_file():
-        return
-    if Path(source).exists() and path.samefile(source):
-        raise DataError(f"write_bin: {path} is the file that --hellaswag reads; give another name")
-    with open(path, "rb") as file:
-        head = file.read(4)
-    if head and head != MAGIC.to_bytes(4, "little"):
-        raise DataError(f"write_bin: {path} exists and is no HellaSwag .bin; give another name, or remove it")
+    refuse_inputs(path, [source], DataError, "write_bin: ")
+    refuse_others(path, begins_with(MAGIC.to_bytes(4, "little")), DataError, "write_bin: ")

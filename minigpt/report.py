@@ -16,7 +16,7 @@ def report(options):
     if not options.run:
         raise ConfigError("run: expected a run's folder, found none; is a variable of the shell empty?")
     open_screen()
-    out = place_for("out", options.out, (".html", ".htm"), MADE_BY.encode())
+    out = place_for("out", options.out, (".html", ".htm"), f'content="{MADE_BY}"'.encode())
     history = read_run(options.run)
     page, counts, remarks = page_of(history)
     replace_file(out, page)

@@ -79,11 +79,13 @@ class Learn:
         """Learn, save, and say what the vocabulary is worth."""
         from minigpt.corpus import read_text
         from minigpt.tokenizer import Tokenizer
+        from minigpt.vocabularies import refuse_lost
 
         whole_between("n_vocab", self.n_vocab, 257, LIMITS["n_vocab"])
         paths = [Path(path) for pattern in self.files for path in sorted(glob(pattern, recursive=True))]
         if not paths:
             raise DataError(f"files: no file matches {' '.join(self.files)}")
+        refuse_lost(self.out, inputs=paths)
         texts = [read_text(path) for path in paths]
         if not any(texts):
             raise DataError(f"files: expected text to learn from, found {len(texts)} empty files")

@@ -34,7 +34,7 @@ from minigpt.vocabularies.merges_file import parse_merges
 
 END_OF_TEXT = "<|endoftext|>"
 SMALLEST = len(BYTES) + 1  # a vocabulary of bytes and <|endoftext|>
-TOKENIZER = "tokenizer.json"  # the name of a saved tokenizer in a checkpoint's folder
+TOKENIZER = vocabularies.TOKENIZER  # the name of a saved tokenizer in a checkpoint's folder
 BULK = 2**18  # characters in all from which on making the bulk encoder, 50 ms, has paid
 
 
@@ -133,14 +133,16 @@ class Tokenizer:
         """Write the tokenizer to a file, all of it or nothing.
 
         The name decides: .json is the Hugging Face format, .tiktoken a file of ranks, all else a readable
-        list of merges. Raises DataError where the format cannot express this tokenizer.
+        list of merges. Raises DataError where the format cannot express this tokenizer, and where something
+        else than a tokenizer of this format would be written over.
         """
         vocabularies.write(self, path)
 
     @classmethod
     def load(cls, path: StrPath) -> Self:
         """Read a tokenizer from a file of any format that save writes, from GPT-2's vocab.bpe, or from a
-        folder that holds one. DataError if it is missing, damaged, or no byte-level BPE as GPT-2's.
+        folder that holds one. DataError if it is missing, damaged, or no byte-level BPE as GPT-2's;
+        CheckpointError if it is not the one that its checkpoint's state.json vouches for.
         """
         parts = vocabularies.read(path)
         try:

@@ -503,6 +503,17 @@ def test_a_damaged_file_is_fetched_again(openai, server, tmp_path):
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == openai
 
 
+@pytest.mark.parametrize("name", ["vocab.bpe", "checkpoint", "encoder.json", "hparams.json"])
+def test_a_file_of_another_maker_is_left_alone(openai, server, tmp_path, name):
+    (tmp_path / name).write_bytes(b"mine")
+    with pytest.raises(CheckpointError, match=f"{name} is there, and was made by something else"):
+        Download("gpt2-medium", out=str(tmp_path)).run()
+    assert ({path.name: path.read_bytes() for path in tmp_path.iterdir()}, server.requests) == (
+        {name: b"mine"},
+        [],
+    )
+
+
 @pytest.mark.parametrize(("name", "content", "said"), [
     ("hparams.json", b"[1]", "expected a JSON object"),
     ("hparams.json", b"\xff", "expected a JSON object"),

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 import minigpt
+from minigpt import checkpoint, cli, promises
 from minigpt.model_files import load_model
+from minigpt.train import new_state
 
 TOK = minigpt.Tokenizer.train(["the nation and the people " * 9], 270)
 OTHER = minigpt.Tokenizer.train(["what else there is to say " * 9], 270)
@@ -61,3 +63,55 @@ def test_operations_and_threads_are_those_that_were_asked_for(tmp_path):
     for options in ({"threads": 0}, {"threads": 0, "ops": "reference"}, {"threads": True}, {"ops": "slow"}):
         with pytest.raises(minigpt.ConfigError, match=r"(threads|ops) must be"):
             load_model(tmp_path, **options)
+
+
+@pytest.fixture
+def step(tmp_path):
+    """A run's checkpoint."""
+    config = minigpt.GPTConfig(n_layer=1, n_head=1, n_embd=4, n_ctx=4, n_vocab=270)
+    return checkpoint.save(tmp_path, config, new_state(minigpt.init_params(config)), {}, TOK)
+
+
+CHANGES = {
+    "of other text": lambda file: file.write_bytes(checkpoint.files_of(OTHER)["tokenizer.json"][0]),
+    "gone": lambda file: file.unlink(),
+    "gone, another beside": lambda file: file.rename(file.with_name("tokenizer.bpe")),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_checkpoints_tokenizer_is_the_one_that_it_vouches_for(step, tmp_path, capsys, change):
+    assert load_model(step).tokenizer.tokens == TOK.tokens
+    saved(tmp_path / "other", 270)
+    change(step / "tokenizer.json")
+    readers = [
+        lambda: load_model(step),
+        lambda: load_model(step / "model.safetensors"),
+        lambda: load_model(tmp_path / "other", tokenizer=step),
+        lambda: minigpt.Tokenizer.load(step),
+    ]
+    if (step / "tokenizer.json").exists():
+        readers.append(lambda: minigpt.Tokenizer.load(step / "tokenizer.json"))
+    for read in readers:
+        with pytest.raises(
+            minigpt.CheckpointError, match=r"tokenizer\.json is damaged: expected \{'bytes': "
+        ):
+            read()
+    (tmp_path / "text.txt").write_text("the nation " * 9)
+    text, hub = str(tmp_path / "text.txt"), str(tmp_path / "hub")
+    for command in (
+        ["sample", "--weights", str(step)],
+        ["evaluate", "--weights", str(step), "--data", text],
+        ["convert", str(step), hub, "--format", "safetensors"],
+        ["tokenize", "encode", "a", "--tokenizer", str(step)],
+    ):
+        assert cli.main(command) == 2
+        assert "tokenizer.json is damaged: expected " in capsys.readouterr().err
+    assert not (tmp_path / "hub").exists()
+
+
+def test_beside_a_damaged_state_a_file_of_weights_opens_alone_with_its_tokenizer(step):
+    (step / promises.STATE).write_text("{}")
+    with pytest.raises(minigpt.CheckpointError, match=r"state\.json is damaged"):
+        load_model(step)
+    assert load_model(step / "model.safetensors").tokenizer.tokens == TOK.tokens

@@ -6,10 +6,13 @@ A tokenizer read from a file is (merges, ids, special), the arguments of Tokeniz
 from pathlib import Path
 
 from minigpt.errors import DataError
+from minigpt.ours import refuse_inputs, refuse_others
+from minigpt.promises import STATE, checked_record, vouches
 from minigpt.vocabularies import hugging_face, merges_file, rank_file
 
-IN_A_FOLDER = ("tokenizer.json", "tokenizer.bpe", "vocab.bpe")  # the first of these that is there is read
-WRITERS = {".json": hugging_face.write, ".tiktoken": rank_file.write}
+TOKENIZER = "tokenizer.json"  # what a checkpoint has, and vouches for
+IN_A_FOLDER = (TOKENIZER, "tokenizer.bpe", "vocab.bpe")  # the first of these that is there is read
+KINDS = {".json": hugging_face, ".tiktoken": rank_file}  # by a name's ending; all else is merges_file
 
 
 def read(path):
@@ -32,18 +35,38 @@ def read(path):
 
 
 def write(tokenizer, path):
-    """Write a tokenizer in the format that the name's ending stands for."""
+    """Write a tokenizer in the format that the name's ending stands for; as refuse_lost lets it."""
+    refuse_lost(path)
+    path = as_path(path)
+    KINDS.get(path.suffix, merges_file).write(tokenizer, path)
+
+
+def refuse_lost(path, inputs=()):
+    """A DataError if a tokenizer written to path would replace anything but one of the same format.
+
+    inputs: files that are read, which are not replaced in any case.
+    """
     path = as_path(path)
     if not path.name:
         raise DataError(f"path: expected the name of a tokenizer's file, found {str(path)!r}")
-    WRITERS.get(path.suffix, merges_file.write)(tokenizer, path)
+    for file, is_ours in KINDS.get(path.suffix, merges_file).places(path):
+        refuse_inputs(file, inputs, DataError)
+        refuse_others(file, is_ours, DataError)
 
 
 def file_of(path):
-    """path, or the tokenizer file in the folder that it names."""
+    """path, or the tokenizer file in the folder that it names. Raises DataError.
+
+    A checkpoint's must be the one that its state.json vouches for: another would make other text of the same
+    ids, without a word. Raises CheckpointError.
+    """
     path = as_path(path)
     if not path.is_dir():
+        if path.name == TOKENIZER and vouches(path.parent):
+            checked_record(path.parent, (TOKENIZER,))
         return path
+    if (path / STATE).is_file():
+        checked_record(path, (TOKENIZER,))
     for name in IN_A_FOLDER:
         if (path / name).is_file():
             return path / name

@@ -5,18 +5,48 @@ Beside tokenizer.json, write leaves tokenizer_config.json, by which transformers
 """
 
 import json
+import re
 
-from minigpt.disk import replace_file
-from minigpt.errors import DataError
+from minigpt.disk import read_json, replace_file
+from minigpt.errors import CheckpointError, DataError
+from minigpt.ours import HEAD
 from minigpt.symbols import SYMBOLS, meant, shown
 
-CONFIG = "tokenizer_config.json"
+CONFIG, CLASS = "tokenizer_config.json", "GPT2Tokenizer"
+BEGINNING = re.compile(rb'\s*\{\s*"version"\s*:')  # of every tokenizer.json that the library writes
+MOST = 2**18  # bytes of a tokenizer_config.json
 BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
 # what a file must say, where it says anything: another value would mean other tokens
 MODEL = {
     "type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": "",
     "end_of_word_suffix": "", "byte_fallback": False, "ignore_merges": False,
 }  # fmt: skip
+
+
+def places(path):
+    """(file, whether what is there may be replaced) of each file that write writes."""
+    return [(path, is_ours), (path.with_name(CONFIG), is_config)]
+
+
+def is_ours(path):
+    """Whether a file is a tokenizer.json that read understands: of another kind of model, it is not."""
+    with open(path, "rb") as file:
+        if not BEGINNING.match(file.read(HEAD)):
+            return False
+    try:
+        read(path.read_bytes(), path)
+    except DataError:
+        return False
+    return True
+
+
+def is_config(path):
+    """Whether a file is a tokenizer_config.json of GPT-2's class."""
+    try:
+        content = read_json(path, MOST)
+    except CheckpointError:
+        return False
+    return str(content.get("tokenizer_class")).removesuffix("Fast") == CLASS
 
 
 def write(tokenizer, path):
@@ -44,7 +74,7 @@ def contents(tokenizer):
         "model": MODEL | {"fuse_unk": False, "vocab": vocab | tokenizer.special, "merges": merges},
     }
     end = tokenizer.tokens[tokenizer.eot].decode()
-    config = {"tokenizer_class": "GPT2Tokenizer", "add_prefix_space": False}
+    config = {"tokenizer_class": CLASS, "add_prefix_space": False}
     config |= {"bos_token": end, "eos_token": end, "unk_token": end}
     return as_json(content), as_json(config)
 

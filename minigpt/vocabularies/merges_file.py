@@ -8,10 +8,16 @@ import hashlib
 
 from minigpt.disk import replace_file
 from minigpt.errors import DataError
+from minigpt.ours import begins_with
 from minigpt.symbols import SYMBOLS, shown
 
 MARK = b"#minigpt-bpe version: 1 "
 GPT2_MARK = b"#version"
+
+
+def places(path):
+    """(file, whether what is there may be replaced) of each file that write writes."""
+    return [(path, begins_with(MARK))]
 
 
 def write(tokenizer, path):

@@ -14,12 +14,29 @@ from minigpt.disk import replace_file
 from minigpt.errors import DataError
 from minigpt.symbols import BYTE_IDS, BYTES
 
+LONGEST = 64  # bytes of a line for a single byte, at most
 LINE = re.compile(rb"([A-Za-z0-9+/]+={0,2}) (\d{1,9})")
 
 
 def is_line(line):
     """Whether a line reads as a token and its rank."""
     return LINE.fullmatch(line.rstrip(b"\r")) is not None
+
+
+def is_ours(path):
+    """Whether a file begins as all of ours do: a line for each byte, in any order, ranks 0 to 255."""
+    with open(path, "rb") as file:
+        head = b"".join(file.readline(LONGEST) for _ in BYTES)
+    try:
+        ranks = parse(head, path)
+    except DataError:
+        return False
+    return set(ranks) == {bytes([byte]) for byte in BYTES}
+
+
+def places(path):
+    """(file, whether what is there may be replaced) of each file that write writes."""
+    return [(path, is_ours)]
 
 
 def write(tokenizer, path):

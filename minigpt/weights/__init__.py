@@ -1,7 +1,8 @@
 """A model as files: from OpenAI's, Hugging Face's, llm.c's and NumPy's formats, and to all but the first."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
+from pathlib import Path
 
 from minigpt.arrays import DTYPES, Flat, dtype_of
 from minigpt.config import GPTConfig
@@ -10,9 +11,10 @@ from minigpt.door import checked_params
 from minigpt.errors import CheckpointError, ConfigError
 from minigpt.kinds import Params, StrPath
 from minigpt.model import param_shapes
-from minigpt.weights import llmc
+from minigpt.ours import refuse_inputs, refuse_others
+from minigpt.weights import hugging_face, llmc, npz
 from minigpt.weights.formats import open_weights
-from minigpt.weights.found import HALVES, config_of, dtype_of_tensors
+from minigpt.weights.found import HALVES, Found, config_of, dtype_of_tensors
 from minigpt.weights.hugging_face import hub_config, save_folder
 from minigpt.weights.npz import save_npz
 from minigpt.weights.safetensors_files import read_tensors, write_tensors
@@ -27,6 +29,9 @@ FORMATS: dict[str, Callable[[StrPath, GPTConfig, Params], None]] = {
     "llmc-bf16": partial(llmc.save_llmc, version=llmc.BFLOAT16),
     "npz": save_npz,
 }
+PLACES = {
+    "safetensors": hugging_face.places, "llmc": llmc.places, "llmc-bf16": llmc.places, "npz": npz.places
+}  # fmt: skip
 
 
 def load_weights(
@@ -38,7 +43,11 @@ def load_weights(
     four rounds them to the nearest. n_head: for files of tensors alone, of another width than GPT-2's own.
     Raises CheckpointError, also where there is nothing, or a number that dtype cannot hold.
     """
-    found = open_weights(as_path(path))
+    return read_weights(open_weights(as_path(path)), dtype, n_head)
+
+
+def read_weights(found: Found, dtype: str | None, n_head: int | None) -> tuple[GPTConfig, Flat]:
+    """The same of files that are open already."""
     config = config_of(found, n_head)
     params = Flat.zeros(param_shapes(config), dtype_of(dtype or dtype_of_tensors(found), STORED))
     for name, param in params.items():
@@ -49,17 +58,29 @@ def load_weights(
 def save_weights(path: StrPath, config: GPTConfig, params: Params, format: str = "safetensors") -> None:
     """Write params for load_weights and others: "safetensors" a folder, "llmc", "llmc-bf16", "npz" a file.
 
-    A file is there whole or not at all. Raises ConfigError (format) and CheckpointError (params, path).
+    A file is there whole or not at all, and replaces none but one of its kind. Raises ConfigError (format)
+    and CheckpointError (params, path).
     """
     if not isinstance(format, str) or format not in FORMATS:
         raise ConfigError(f"format must be one of {', '.join(FORMATS)}: found {format!r}")
     params = checked_params(config, params, STORED)
     path = as_path(path)
-    if not path.name:
-        raise CheckpointError(f"path must name a file or a folder of its own: found {str(path)!r}")
+    refuse_lost(path, format)
     try:
         FORMATS[format](path, config, params)
     except (OSError, ValueError) as reason:
         if isinstance(reason, CheckpointError):
             raise
         raise CheckpointError(f"{path}: cannot be written: {reason}") from None
+
+
+def refuse_lost(path: Path, format: str, inputs: Iterable[Path] = ()) -> None:
+    """A CheckpointError if weights written to path would replace anything but weights of the same format.
+
+    inputs: files that are read, which are not replaced in any case.
+    """
+    if not path.name:
+        raise CheckpointError(f"path must name a file or a folder of its own: found {str(path)!r}")
+    for file, is_ours in PLACES[format](path):
+        refuse_inputs(file, inputs, CheckpointError)
+        refuse_others(file, is_ours, CheckpointError)

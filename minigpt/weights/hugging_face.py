@@ -4,8 +4,9 @@ import re
 from pathlib import Path
 
 from minigpt.disk import read_json, write_json
+from minigpt.errors import CheckpointError
 from minigpt.ops.layernorm import EPS
-from minigpt.promises import checked_record
+from minigpt.promises import STATE, checked_record
 from minigpt.weights.found import Found
 from minigpt.weights.safetensors_files import open_safetensors, write_tensors
 from minigpt.weights.stored import LIST_ROOM, refuse, same
@@ -148,13 +149,38 @@ def int_or_0(value):
     return value if isinstance(value, int) else 0
 
 
+def places(path):
+    """(file, whether what is there may be replaced) of each file that save_folder writes.
+
+    Raises CheckpointError for a run's checkpoint.
+    """
+    if (path / STATE).exists():
+        refuse(path, "a folder for weights", "a checkpoint of a run", "it could not be resumed: name another")
+    return [(path / TENSORS, are_tensors), (path / CONFIG, is_config)]
+
+
+def are_tensors(path):
+    """Whether a file is a safetensors file of a GPT-2: those of other models have other names."""
+    try:
+        return not {WTE, PREFIX + WTE, HEAD}.isdisjoint(open_safetensors(path))
+    except CheckpointError:
+        return False
+
+
+def is_config(path):
+    """Whether a file is the configuration of a GPT-2."""
+    try:
+        words = read_words(path)
+    except CheckpointError:
+        return False
+    return words.get("model_type", "gpt2") == "gpt2" and words.keys() >= set(KEYS.values())
+
+
 def save_folder(path, config, params):
     """Write params as a folder with the names and words of the hub's GPT-2.
 
     Each file is replaced in one step, config.json last.
     """
-    if (path / "state.json").exists():
-        refuse(path, "a folder for weights", "a checkpoint of a run", "it could not be resumed: name another")
     path.mkdir(parents=True, exist_ok=True)
     # transformers asks for this word; with a second one, safetensors would write them in any order
     write_tensors(path / TENSORS, params, {"format": "pt"})

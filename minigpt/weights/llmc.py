@@ -9,6 +9,7 @@ import numpy as np
 from minigpt.config import GPTConfig
 from minigpt.errors import CheckpointError, ConfigError
 from minigpt.model import param_shapes
+from minigpt.ours import begins_with
 from minigpt.weights.found import Found
 from minigpt.weights.stored import AGAIN, PIECE, MappedFile, Stored, check_room, converted, refuse
 from minigpt.weights.whole import written_whole
@@ -106,6 +107,11 @@ def read_header(file):
         expected = f"a vocabulary of {config.n_vocab:,}, padded to {padded(config.n_vocab):,}"
         refuse(file.path, expected, f"one padded to {sizes[5]:,}: wrong vocabulary", AGAIN)
     return version, config, sizes[5]
+
+
+def places(path):
+    """(file, whether what is there may be replaced) of each file that save_llmc writes."""
+    return [(path, begins_with(MAGIC.to_bytes(4, "little")))]
 
 
 def save_llmc(path, config, params, version=FLOAT32):

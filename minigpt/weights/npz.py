@@ -143,6 +143,19 @@ def read_array_header(where, head):
     refuse(where, "the header of an .npy file", "one that is not readable", AGAIN)
 
 
+def places(path):
+    """(file, whether what is there may be replaced) of each file that save_npz writes."""
+    return [(path, is_model)]
+
+
+def is_model(path):
+    """Whether a file is an archive as save_npz writes it: other people's arrays have other names."""
+    try:
+        return {HEADS, "wte.weight"} <= open_members(path).keys()
+    except CheckpointError:
+        return False
+
+
 def save_npz(path, config, params):
     """Write params and n_head; np.load(path)["wte.weight"] is an array again."""
     if any(param.dtype.name == "bfloat16" for param in params.values()):

@@ -16,6 +16,7 @@ from reference.trace.source import lines_of
 from reference.trace.values import packed
 
 FOLDER = Path(__file__).parent / "page"
+MADE_BY = "python -m reference trace"
 STYLES = ("base", "cards", "parts", "widths")
 SCRIPTS = ("data", "elements", "theme", "heat", "panels", "thumbnail", "tensor", "figures", "paint",
            "inspector", "source", "cards", "map", "tokens", "expected", "next", "main")  # fmt: skip
@@ -68,7 +69,7 @@ def filled(trace, numbers):
     data = json.dumps(trace, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     style = "\n".join(read(f"{name}.css") for name in STYLES)
     script = "\n".join(read(f"{name}.js") for name in SCRIPTS)
-    parts = {"title": html.escape(trace["text"][:60]), "style": style, "script": script,
+    parts = {"made_by": MADE_BY, "title": html.escape(trace["text"][:60]), "style": style, "script": script,
              "trace": data.replace("<", "\\u003c"), "values": base64.b64encode(numbers).decode()}  # fmt: skip
     return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], read("page.html"))
 

@@ -5,12 +5,14 @@ from pathlib import Path
 
 from minigpt.disk import replace_file
 from minigpt.errors import DataError
+from minigpt.ours import bears, refuse_others
 from minigpt.token_checks import checked_text
 from reference.bad_input import BadInput, counted
 from reference.trace.model import model_of
-from reference.trace.page import page_of
+from reference.trace.page import MADE_BY, page_of
 from reference.trace.step import traced_step
 
+MARK = f'content="{MADE_BY}"'.encode()  # stands in the head of every page: it may be replaced by a newer one
 MOST = 48  # tokens: more are no longer legible side by side
 LONGEST = 1000  # characters of a text, far more than a page holds
 
@@ -22,6 +24,7 @@ def write_trace(text, out, weights=None, tokenizer=None):
         raise BadInput(f"--out: expected a file's name: found the folder {out}; take {out / 'trace.html'}")
     if not out.parent.is_dir():
         raise BadInput(f"--out: expected a folder that is there: found no {out.parent}; make it first")
+    refuse_others(out, bears(MARK), BadInput, "--out: ")
     if not text.strip():
         raise BadInput(f"the text: expected some words: found {text!r}")
     if len(text) > LONGEST:
@@ -48,4 +51,3 @@ def write_trace(text, out, weights=None, tokenizer=None):
         raise BadInput(f"--out: {error}") from None
     cut = f" (the first of {len(ids)}: a page holds {most})" if len(row) < len(ids) else ""
     return f"{out}: {counted(len(row), 'token')}{cut}, loss {report.loss:.4f}, {len(page):,} bytes"
-

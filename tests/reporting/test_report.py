@@ -250,7 +250,7 @@ def test_numbers_that_are_not_finite_are_null(tmp_path):
 
 
 def test_only_a_page_of_ours_is_replaced(real, tmp_path, capsys):
-    (tmp_path / "mine.html").write_text("<!doctype html><title>mine</title>")
+    (tmp_path / "mine.html").write_text("<!doctype html><title>mine, no minigpt report</title>")
     assert cli.main(["report", str(real), "--out", str(tmp_path / "mine.html")]) == 2
     assert "was made by something else: give another name" in capsys.readouterr().err
     assert cli.main(["report", str(real), "--out", str(tmp_path / "report.txt")]) == 2
