@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import math
+import os
 
 from minigpt import kernels, live, room
 from minigpt.arrays import DTYPES
@@ -58,7 +59,7 @@ def resolved(recipe):
     if recipe.preset not in PRESET_RECIPES:
         raise ConfigError(f"preset must be one of {', '.join(PRESET_RECIPES)}: found {recipe.preset!r}")
     refuse_empty(recipe, ("data", "val_data", "tokenizer", "init_from", "out", "resume"))
-    preset = PRESET_RECIPES[recipe.preset] | {"out": f"runs/{recipe.preset}"}
+    preset = PRESET_RECIPES[recipe.preset] | {"out": usual_out(recipe)}
     gaps = {name: value for name, value in preset.items() if getattr(recipe, name) is None}
     filled = dataclasses.replace(recipe, **gaps)
     whole_between("context", filled.context, 1, LIMITS["n_ctx"])
@@ -100,6 +101,13 @@ def resolved(recipe):
     if recipe.data_format and not recipe.data:
         raise ConfigError("data_format says what is in --data, which is missing: name the shards")
     return recipe
+
+
+def usual_out(recipe):
+    """The run's folder where --out names none: the one that holds the checkpoint to resume from, if any."""
+    if recipe.resume in ("auto", "never"):
+        return f"runs/{recipe.preset}"
+    return os.path.normpath(os.path.join(recipe.resume, os.pardir))
 
 
 def check_watching(recipe):

@@ -76,9 +76,9 @@ def leave_later(out, source, step, warn):
 
 
 def move_aside(out):
-    """Rename an older run's folder, so that a new run may take its place and nothing is lost."""
+    """Rename an older run's folder, so that a new one may take its place; True if there was one."""
     if not any(out.iterdir()):
-        return
+        return False
     if not (out / "main.log").exists() and not checkpoints(out):
         raise ConfigError(f"out: {out} holds something, but no run: give another --out")
     out = out.resolve()
@@ -87,3 +87,4 @@ def move_aside(out):
         number += 1
     out.rename(aside)
     out.mkdir()
+    return True

@@ -2,11 +2,13 @@
 
 import dataclasses
 import io
+import os
 
 import pytest
 
 from minigpt import checkpoint
-from minigpt.errors import ConfigError
+from minigpt.disk import lock_folder
+from minigpt.errors import CheckpointError, ConfigError
 from minigpt.provenance import differences
 from minigpt.resume import leave_later, resumed_state
 from minigpt.shelf import checkpoints
@@ -118,3 +120,50 @@ def test_versions_and_ranks_are_compared_and_what_was_not_saved_is_not():
     there = {"ops": {"ranks": 1}, "versions": {"numpy": "2.0", "thread_pools": pools[:1]}}
     assert differences(there, here) == "ranks: 1 there, 2 here; numpy: 2.0 there, 2.1 here"
     assert differences({}, here) == ""
+
+
+def test_without_out_a_run_goes_on_where_the_checkpoint_lies(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = dataclasses.replace(recipe("run", steps=2), out=None)
+    assert go(dataclasses.replace(run, out="run")) == 0
+    assert go(dataclasses.replace(run, resume="run/step_00000001/")) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert (tmp_path / "run" / "step_00000002.replaced").is_dir()
+    monkeypatch.chdir("run/step_00000001")
+    assert go(dataclasses.replace(run, resume=".")) == 0
+    assert (tmp_path / "run" / "step_00000002.replaced.2").is_dir()
+
+
+def test_out_decides_where_it_is_given(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert go(recipe("run", steps=2)) == 0
+    assert go(recipe("branch", steps=2, resume="run/step_00000001")) == 0
+    assert sorted(path.name for path in checkpoints(tmp_path / "branch")) == ["step_00000002"]
+    assert not list((tmp_path / "run").glob("*.replaced"))
+
+
+@pytest.mark.parametrize("resume", ["run/step_00000009", "nowhere/step_00000001"])
+def test_a_resume_that_is_refused_leaves_no_folder(tmp_path, monkeypatch, resume):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run").mkdir()
+    with pytest.raises(CheckpointError, match="is no checkpoint"):
+        go(dataclasses.replace(recipe("run"), out=None, resume=resume))
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_new_folders_go_when_a_run_is_refused_and_those_of_others_stay(tmp_path):
+    (tmp_path / "mine").mkdir()
+    for out in ("mine", "new", "a/new/one"):
+        with pytest.raises(CheckpointError, match="is no checkpoint"):
+            go(recipe(tmp_path / out, resume="nowhere"))
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_second_run_that_is_refused_leaves_the_first_ones_folder(tmp_path):
+    """It is empty while the first one reads its text."""
+    (tmp_path / "run").mkdir()
+    lock = lock_folder(tmp_path / "run", "test", ConfigError)
+    with pytest.raises(ConfigError, match="another minigpt train is writing here"):
+        go(recipe(tmp_path / "run"))
+    os.close(lock)
+    assert (tmp_path / "run").is_dir()
