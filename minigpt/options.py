@@ -77,7 +77,8 @@ class Recipe:
     """auto (the newest checkpoint in out), never (an older run is moved aside), or a checkpoint's folder:
     later checkpoints in out are then renamed, not deleted."""
     allow_changes: str | None = None
-    """What a resumed run may have otherwise than its checkpoint: names, with commas, as lr,warmup."""
+    """What a resumed run may have otherwise than its checkpoint: names, with commas, as lr,warmup; data for
+    another text."""
     device: str = "numpy"
     """numpy (this machine's cores), or cupy (an NVIDIA GPU)."""
     dtype: str = "float32"

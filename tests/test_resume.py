@@ -70,6 +70,27 @@ def test_what_cannot_change_is_said(source, here, allowed, message):
         resumed(source, here, allowed)
 
 
+@pytest.mark.parametrize("name", ["data", "train_ids_sha256", "train-ids-sha256"])
+def test_another_text_is_said_in_words_and_allowed_by_its_flags_name(tmp_path, name):
+    text = "train_ids_sha256"
+    source = checkpoint.save(tmp_path, CONFIG, state_at(5), THERE | {text: "63bc"}, tokenizer())
+    with pytest.raises(ConfigError) as refused:
+        resumed(source, {text: "5cd0"})
+    other = "data: the training text (--data) is another, or is cut into other tokens"
+    assert f"is of another run: {other}. Give its values" in str(refused.value)
+    assert "--allow-changes data to change them" in str(refused.value)
+    state, said = resumed(source, {text: "5cd0"}, name)
+    assert (state.step, said) == (5, [f"changed, as allowed: {other}"])
+    with pytest.raises(ConfigError, match=r"no setting 'text': expected some of .*tokenizer, data$"):
+        resumed(source, {text: "5cd0"}, "text")
+
+
+def test_fewer_steps_than_are_done_are_refused(source):
+    with pytest.raises(ConfigError, match=r"steps, .*: expected 5 or more, which .* has done, found 4; give"):
+        resumed(source, {}, steps=4)
+    assert resumed(source, {}, steps=5)[0].step == 5
+
+
 def test_the_type_of_the_weights_cannot_change(source):
     with pytest.raises(ConfigError, match="dtype: its parameters are float32, float64 needs float64"):
         resumed(source, {"dtype": "float64"} | {"lr": 0.1}, "dtype", dtype="float64")

@@ -372,7 +372,9 @@ def test_the_order_matters_and_other_shards_are_another_run(shards, tmp_path):
     (shards / NAMES[2]).unlink()
     code, _, err = finished(train_on_shards(shards, out))
     assert code == 2
-    assert re.search("is of another run: train_ids_sha256: '[0-9a-f]{64}' there, '[0-9a-f]{64}' here", err)
+    assert re.search(r"is of another run: data: the training text \(--data\) is another, .*", err)
+    assert "--allow-changes data to change them" in err
+    assert finished(train_on_shards(shards, out, "--allow-changes", "data"))[0] == 0
 
 
 def test_a_shard_that_changes_during_a_run_ends_it_with_one_clear_line(shards, tmp_path):
