@@ -8,7 +8,7 @@ from minigpt.arrays import Flat, on_device
 from minigpt.config import GPTConfig, whole_between
 from minigpt.door import compute_dtype
 from minigpt.errors import CheckpointError
-from minigpt.tokenizer import Tokenizer
+from minigpt.tokenizer import TOKENIZER, Tokenizer
 from minigpt.vocabularies import IN_A_FOLDER
 from minigpt.weights import load_weights
 
@@ -39,6 +39,7 @@ def load_model(weights, tokenizer=None, ops="fast", threads=None, device="numpy"
 
 def tokenizer_of(weights, name, config):
     """The tokenizer that was asked for, or that lies beside the weights, or GPT-2's where its size fits."""
+    assumed = False
     if name == "gpt2":
         tokenizer = Tokenizer.gpt2()
     elif name:
@@ -46,9 +47,15 @@ def tokenizer_of(weights, name, config):
     else:
         path = Path(weights)
         folder = path if path.is_dir() else path.parent
-        beside = any((folder / file).is_file() for file in IN_A_FOLDER)
-        tokenizer = Tokenizer.load(folder) if beside else Tokenizer.gpt2()
+        assumed = not any((folder / file).is_file() for file in IN_A_FOLDER)
+        tokenizer = Tokenizer.gpt2() if assumed else Tokenizer.load(folder)
     if tokenizer.n_vocab != config.n_vocab:
+        if assumed:
+            raise CheckpointError(
+                f"{weights}: expected a tokenizer of {config.n_vocab} ids beside it, as the model has, found "
+                f"none, and GPT-2's, which is then taken, has {tokenizer.n_vocab}; put {TOKENIZER} there, or "
+                "name it by --tokenizer"
+            )
         raise CheckpointError(
             f"{weights}: expected a tokenizer of {config.n_vocab} ids, as the model has, found one of "
             f"{tokenizer.n_vocab}; name the right one by --tokenizer"
