@@ -152,6 +152,16 @@ def model_config(recipe):
     return GPTConfig(recipe.n_layer, recipe.n_head, recipe.n_embd, recipe.context, recipe.n_vocab)
 
 
+def notes(recipe):
+    """Yield a line about each wish that is granted, and perhaps was not meant."""
+    if recipe.warmup > recipe.steps:
+        highest = recipe.lr * recipe.steps / recipe.warmup
+        yield (
+            f"warmup: {recipe.warmup} steps are more than the run's {recipe.steps}: the rate climbs to "
+            f"{highest:g}, and lr, {recipe.lr:g}, is not reached"
+        )
+
+
 def optimizer_config(recipe):
     """The optimizer's numbers."""
     fields = ("lr", "weight_decay", "clip", "warmup", "schedule", "steps", "final", "spike_guard")

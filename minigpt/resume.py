@@ -109,3 +109,20 @@ def move_aside(out):
     out.rename(aside)
     out.mkdir()
     return True
+
+
+def way_on(recipe):
+    """How a run is gone on with after its last checkpoint."""
+    if recipe.resume == "auto":
+        return "the same command goes on from there"
+    out = "" if recipe.resume == "never" else f" --out {recipe.out}"  # without it, auto looks in runs/PRESET
+    return f"the same command with --resume auto{out} goes on from there"
+
+
+def unsaved(recipe, saved, source):
+    """What a run loses that ends without its last save. saved: its last checkpoint, source: its first."""
+    if saved:
+        return f"what came after {saved} is not saved; {way_on(recipe)}"
+    if source:
+        return f"what came after {source} is not saved; the same command goes on from there"
+    return "nothing is saved: make room, and the same command begins anew"

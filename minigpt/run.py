@@ -81,9 +81,9 @@ def begin(recipe, log, held):
     try:
         new = [folder for folder in (out, *out.parents) if not folder.exists()]
         out.mkdir(parents=True, exist_ok=True)  # a place that cannot be written to is found out now
+        hold(out, held)
     except OSError as reason:
         raise ConfigError(f"out: {out} cannot be a run's folder: {reason.strerror}; give another") from None
-    hold(out, held)
     held.callback(remove_empty, new)  # while nobody else may have it
     source = source_of(recipe, log.warn)
     return source and str(source)

@@ -10,7 +10,8 @@ from minigpt import checkpoint
 from minigpt.disk import lock_folder
 from minigpt.errors import CheckpointError, ConfigError
 from minigpt.provenance import differences
-from minigpt.resume import leave_later, resumed_state
+from minigpt.recipe import notes
+from minigpt.resume import leave_later, resumed_state, unsaved, way_on
 from minigpt.shelf import checkpoints
 from tests.support.tiny_runs import CONFIG, go, recipe, save, state_at, tokenizer
 
@@ -188,3 +189,33 @@ def test_a_second_run_that_is_refused_leaves_the_first_ones_folder(tmp_path):
         go(recipe(tmp_path / "run"))
     os.close(lock)
     assert (tmp_path / "run").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("resume", "way"),
+    [
+        ("auto", "the same command goes"),
+        ("never", "the same command with --resume auto goes"),
+        ("run/step_00000002", "the same command with --resume auto --out run goes"),
+    ],
+)
+def test_the_way_on_is_a_command_that_goes_on(resume, way):
+    wanted = recipe("run", resume=resume)
+    assert way_on(wanted) == f"{way} on from there"
+    assert unsaved(wanted, "run/step_00000003", None) == (
+        f"what came after run/step_00000003 is not saved; {way} on from there"
+    )
+
+
+def test_a_run_that_saved_nothing_does_not_send_one_back_to_nothing():
+    assert (
+        unsaved(recipe("run"), None, None) == "nothing is saved: make room, and the same command begins anew"
+    )
+    again = "what came after there/step_00000002 is not saved; the same command goes on from there"
+    assert unsaved(recipe("run", resume="there/step_00000002"), None, "there/step_00000002") == again
+
+
+def test_a_warmup_that_is_longer_than_the_run_is_noted():
+    assert list(notes(recipe("run", warmup=60, lr=1e-3))) == []
+    said = "warmup: 80 steps are more than the run's 60: the rate climbs to 0.00075, and lr, 0.001, "
+    assert list(notes(recipe("run", warmup=80, lr=1e-3))) == [said + "is not reached"]
