@@ -87,7 +87,7 @@ def newest_sound(out, warn):
         others = ", ".join(path.name for path, _ in damaged[1:])
         raise CheckpointError(
             f"{out}: none of its {len(damaged)} checkpoints is sound: {damaged[0][1]}"
-            + (f"; nor is {others}" if others else "")
+            + (f"; so are {others}" if others else "")
             + "; copy one here again, or begin anew with --resume never or another --out"
         )
     return None

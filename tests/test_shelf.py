@@ -51,7 +51,7 @@ def test_if_none_is_sound_nothing_is_changed_and_each_is_named(tmp_path):
     before = contents(tmp_path)
     path = tmp_path / "step_00000002" / "model.safetensors"
     said = re.escape(f"{tmp_path}: none of its 2 checkpoints is sound: {path} is damaged: expected ") + (
-        r"[\d,]+ bytes, found 0: it was cut off; nor is step_00000001; copy one here again, or "
+        r"[\d,]+ bytes, found 0: it was cut off; so are step_00000001; copy one here again, or "
         "begin anew with --resume never or another --out$"
     )
     with pytest.raises(CheckpointError, match=said):
