@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from minigpt.disk import forbidden
 from minigpt.errors import CheckpointError
 from minigpt.shelf import checkpoints
 from minigpt.weights import hugging_face, llmc, npz, openai
@@ -45,6 +46,8 @@ def format_of(path):
             if index.exists() or not path.exists():
                 return OPENAI
             refuse(index, "the index of a tensor bundle beside its data", "no such file", "fetch it too")
+    except PermissionError as reason:
+        raise forbidden(path, reason) from None
     except (OSError, ValueError) as reason:
         if isinstance(reason, CheckpointError):
             raise

@@ -3,9 +3,11 @@
 import gzip
 import io
 import json
+import os
 import re
 import shutil
 import struct
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -389,3 +391,22 @@ def test_a_run_given_for_weights_is_not_told_to_take_what_was_set_aside(tmp_path
     (tmp_path / "step_00000009.damaged").mkdir()
     with pytest.raises(minigpt.CheckpointError, match=r"give one of its checkpoints, .*step_00000007$"):
         minigpt.load_weights(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["open/secret", "closed", "closed/inside"])
+def test_what_may_not_be_read_is_said_with_the_way_out(inspect, name):
+    with tempfile.TemporaryDirectory() as place:  # where others may look, unlike in tmp_path
+        for folder in ("open", "closed"):
+            (Path(place) / folder).mkdir(mode=0o755)
+        as_format("npz")(Path(place) / "open").rename(Path(place) / "open" / "secret")
+        for path in (place, f"{place}/open/secret", f"{place}/closed"):
+            os.chmod(path, 0o755 if path == place else 0)
+        before = os.geteuid()
+        if before == 0:
+            os.seteuid(65534)
+        try:
+            code, printed = inspect(f"{place}/{name}")
+        finally:
+            os.seteuid(before)
+        said = "cannot be read: Permission denied; give this user the right to read it, with chmod or chown"
+        assert (code, printed) == (2, f"verdict: not usable. {place}/{name}: {said}\n")

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import math
+import os
 
 import numpy as np
 
@@ -33,12 +34,12 @@ GPT2 = {
 
 def report(path, n_head=None):
     """Yield the lines of a report on any file or folder. Raises MinigptError, the verdict, if it is bad."""
-    if path.is_file():
+    if os.path.isfile(path):  # Path.is_file raises an error where one may not look
         head, _, size = ends(path)
         if found := report_of_file(path, head, size):
             yield from found
             return
-    if path.is_dir() and (found := report_of_folder(path)):
+    if os.path.isdir(path) and (found := report_of_folder(path)):
         yield from found
         return
     try:
