@@ -7,7 +7,13 @@ from minigpt.errors import ConfigError, NumericsError
 from minigpt.ops.attention import softmax
 
 TOP_P_RULES = ("smallest", "openai")
+LOST = "the model's scores are NaN or infinite: its weights are not usable"
 COLDEST = 1e-100  # colder is no different, but would divide beyond the largest float
+
+
+def lost(weights):
+    """The NumericsError that names the weights whose scores are none."""
+    return NumericsError(f"{weights}: {LOST}; minigpt inspect {weights} says which tensor")
 
 
 class Dice:
@@ -40,7 +46,7 @@ class Choice:
         logits (V)
         """
         if not np.isfinite(logits).all():
-            raise NumericsError("the model's scores are NaN or infinite: its weights are not usable")
+            raise NumericsError(LOST)
         if self.temperature == 0:
             return int(logits.argmax())
         reached = np.cumsum(self.probs(logits))  # (V)

@@ -113,7 +113,10 @@ class OptimizerConfig:
         if self.clip is not None:
             self._keep(clip=number_between("clip", self.clip, 0, math.inf))
             if self.clip == 0:
-                raise ConfigError("clip must be above 0, or no weight would move: use None for no clipping")
+                raise ConfigError(
+                    "clip must be above 0, or no weight would move: found 0; for no clipping give a "
+                    "large one, such as 1e9, or in Python None"
+                )
         self._keep(warmup=whole_between("warmup", self.warmup, 0))
         self._keep(steps=whole_between("steps", self.steps, 1))
         self._keep(final=number_between("final", self.final, 0, 1, closed=True))

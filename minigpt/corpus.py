@@ -15,6 +15,8 @@ from minigpt.shards import TokenShards
 from minigpt.sources import are_shards, files_of, tokenizer_beside, train_and_val
 from minigpt.tokenizer import Tokenizer
 
+MARK = "\ufeff".encode()
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # what it begins with, in either order of bytes
 HELD_OUT = 0.1  # of the characters of a text that has too few documents to hold out whole ones
 
 
@@ -28,6 +30,7 @@ class Corpus(NamedTuple):
     val_ids: np.ndarray
     val_bytes: bytes  # the text of val_ids
     fingerprint: str  # of train
+    notes: Sequence[str] = ()  # what there is to say of the files, in lines
 
     @property
     def n_train(self):
@@ -79,7 +82,24 @@ def corpus_of_text(recipe, paths, learned):
     val_ids = tokenize(held_out, tokenizer)[: recipe.eval_tokens + 1]
     title, fingerprint = recipe.data or "State of the Union addresses", hashlib.sha256(ids).hexdigest()
     val_bytes = text_of(val_ids, tokenizer)
-    return Corpus(title, tokenizer, name == "train", [ids], val_ids, val_bytes, fingerprint)
+    notes = marks(paths)
+    return Corpus(title, tokenizer, name == "train", [ids], val_ids, val_bytes, fingerprint, notes)
+
+
+def marks(paths):
+    """A line about files that begin with a byte order mark: it stays, for a text is what its bytes are."""
+    marked = [path for path in paths if head_of(path, len(MARK)) == MARK]
+    if not marked:
+        return []
+    which = marked[0] if len(marked) == 1 else f"{len(marked)} files, the first {marked[0]},"
+    verb = "begins" if len(marked) == 1 else "begin"
+    return [f"data: {which} {verb} with a byte order mark (U+FEFF), which is trained on like other text"]
+
+
+def head_of(path, size):
+    """A file's first bytes."""
+    with open(path, "rb") as file:
+        return file.read(size)
 
 
 def named_tokenizer(name, n_vocab):
@@ -121,11 +141,15 @@ def read_text(path):
             raise DataError(f"{path}: expected a file of text, found {found}")
         return path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as reason:
+        found = f"byte 0x{reason.object[reason.start]:02x} at {reason.start}"
+        encoding = "utf-16" if reason.object[:2] in UTF_16 else "latin1"
         raise DataError(
-            f"{path}: expected UTF-8 text, found byte {reason.start} not to be: {reason}"
+            f"{path}: expected UTF-8, found {found}; convert it, as with iconv -f {encoding} -t utf-8"
         ) from None
     except OSError as reason:
-        raise DataError(f"{path}: cannot be read: {reason}") from None
+        raise DataError(
+            f"{path}: cannot be read: {reason.strerror}; give another path, or this user the right to read it"
+        ) from None
 
 
 def tokenize(documents, tokenizer):

@@ -14,6 +14,16 @@ from minigpt.kinds import Array, StrPath
 from minigpt.system import BYTES, locked, sync
 
 
+class Forbidden(CheckpointError):
+    """A file that this user may not read: it may be as sound as any."""
+
+
+def forbidden(path: StrPath, reason: OSError) -> Forbidden:
+    """The error for such a file."""
+    what_to_do = "give this user the right to read it, with chmod or chown"
+    return Forbidden(f"{path}: cannot be read: {reason.strerror}; {what_to_do}")
+
+
 def as_path(path: StrPath, what: str = "path") -> Path:
     """path as a Path, or a CheckpointError if it names no place. what: whose path it is, for the message.
 
@@ -123,7 +133,11 @@ def read_json(path: Path, limit: int | None = None) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file") from None
-    except (OSError, ValueError, RecursionError) as reason:
+    except PermissionError as reason:
+        raise forbidden(path, reason) from None
+    except OSError as reason:
+        raise CheckpointError(f"{path}: cannot be read: {reason.strerror}") from None
+    except (ValueError, RecursionError) as reason:
         if isinstance(reason, CheckpointError):
             raise
         raise CheckpointError(f"{path}: not readable as JSON: {reason}") from None

@@ -9,7 +9,7 @@ from minigpt.config import GPTConfig, whole_between
 from minigpt.door import compute_dtype
 from minigpt.errors import CheckpointError
 from minigpt.promises import vouches
-from minigpt.tokenizer import Tokenizer
+from minigpt.tokenizer import TOKENIZER, Tokenizer
 from minigpt.vocabularies import IN_A_FOLDER
 from minigpt.weights import load_weights
 
@@ -40,13 +40,20 @@ def load_model(weights, tokenizer=None, ops="fast", threads=None, device="numpy"
 
 def tokenizer_of(weights, name, config):
     """The tokenizer that was asked for, or that lies beside the weights, or GPT-2's where its size fits."""
+    assumed = False
     if name == "gpt2":
         tokenizer = Tokenizer.gpt2()
     elif name:
         tokenizer = Tokenizer.load(name)
     else:
-        tokenizer = tokenizer_beside(Path(weights))
+        tokenizer, assumed = tokenizer_beside(Path(weights))
     if tokenizer.n_vocab != config.n_vocab:
+        if assumed:
+            raise CheckpointError(
+                f"{weights}: expected a tokenizer of {config.n_vocab} ids beside it, as the model has, found "
+                f"none, and GPT-2's, which is then taken, has {tokenizer.n_vocab}; put {TOKENIZER} there, or "
+                "name it by --tokenizer"
+            )
         raise CheckpointError(
             f"{weights}: expected a tokenizer of {config.n_vocab} ids, as the model has, found one of "
             f"{tokenizer.n_vocab}; name the right one by --tokenizer"
@@ -55,12 +62,12 @@ def tokenizer_of(weights, name, config):
 
 
 def tokenizer_beside(weights):
-    """The tokenizer in the folder of weights, or GPT-2's: of a checkpoint, the one that it vouches for.
+    """The tokenizer in the folder of weights, of a checkpoint the one that it vouches for; or GPT-2's, and True.
 
     Beside a state.json that is damaged, weights open alone if their file is named, and so does a tokenizer.
     """
     folder = weights if weights.is_dir() else weights.parent
     if vouches(folder):
-        return Tokenizer.load(folder)
+        return Tokenizer.load(folder), False
     beside = [folder / name for name in IN_A_FOLDER if (folder / name).is_file()]
-    return Tokenizer.load(beside[0]) if beside else Tokenizer.gpt2()
+    return (Tokenizer.load(beside[0]), False) if beside else (Tokenizer.gpt2(), True)

@@ -35,7 +35,7 @@ class Recipe:
     """Weights to start from (fine-tuning), in any format that minigpt reads. Sizes and tokenizer must be
     theirs; the context may be shorter. None: random ones."""
     out: str | None = None
-    """The run's folder. None: runs/PRESET."""
+    """The run's folder. None: runs/PRESET, or with --resume PATH the folder that holds the checkpoint."""
     steps: int | None = None
     """Optimizer steps in the whole run."""
     batch_size: int | None = None
@@ -74,9 +74,11 @@ class Recipe:
     layers_every: int = 20
     """Steps between notes of how long gradient, weights and update of each layer are. 0: none."""
     resume: str = "auto"
-    """auto (the newest checkpoint in out), never (an older run is moved aside), or a checkpoint's folder."""
+    """auto (the newest checkpoint in out), never (an older run is moved aside), or a checkpoint's folder:
+    later checkpoints in out are then renamed, not deleted."""
     allow_changes: str | None = None
-    """What a resumed run may have otherwise than its checkpoint: names, with commas, as lr,warmup."""
+    """What a resumed run may have otherwise than its checkpoint: names, with commas, as lr,warmup; data for
+    another text."""
     device: str = "numpy"
     """numpy (this machine's cores), or cupy (an NVIDIA GPU)."""
     dtype: str = "float32"

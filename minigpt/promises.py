@@ -2,9 +2,10 @@
 
 import contextlib
 
-from minigpt.disk import describe, read_json
+from minigpt.damage import COPY, check_file, is_description
+from minigpt.disk import read_json
 from minigpt.errors import CheckpointError
-from minigpt.seal import SEAL, seal_of, sealed
+from minigpt.seal import SEAL, difference, sealed
 
 STATE = "state.json"
 VERSION = 2
@@ -27,9 +28,7 @@ def checked_record(path, names=None):
     """
     record = read_record(path / STATE)
     for name in names or record["files"]:
-        expected = record["files"][name]
-        if (found := described(path / name)) != expected:
-            raise CheckpointError(f"{path / name} is damaged: expected {expected}, found {found}")
+        check_file(path / name, record["files"][name])
     return record
 
 
@@ -40,16 +39,6 @@ def vouches(folder):
     return False
 
 
-def described(file):
-    """Size and SHA-256 of a file, or why there is none."""
-    if not file.is_file():
-        return "no such file"
-    try:
-        return describe(file)
-    except OSError as reason:
-        return f"one that cannot be read: {reason.strerror}"
-
-
 def read_record(file):
     """A state.json whose seal holds, byte for byte."""
     record = read_json(file)
@@ -58,7 +47,7 @@ def read_record(file):
         found = "none: it is damaged, or was made before checkpoints had one (model.safetensors alone opens)"
         raise CheckpointError(f"{file} is damaged: expected a SHA-256 of itself, found {found}")
     if content != sealed(record):
-        raise CheckpointError(f"{file} is damaged: expected SHA-256 {seal_of(record)}, found {seal!r:.80}")
+        raise CheckpointError(f"{file} is damaged: {difference(record, seal)}; {COPY}")
     if type(record.get("version")) is int and record["version"] != VERSION:
         raise AnotherVersion(
             f"{file}: expected a checkpoint of version {VERSION}, found {record['version']}: "
@@ -69,4 +58,8 @@ def read_record(file):
             raise CheckpointError(f"{file}: {key} must be {KINDS[kind]}: found {record.get(key)!r}")
     if unvouched := FILES - record["files"].keys():
         raise CheckpointError(f"{file}: no size and SHA-256 of {', '.join(sorted(unvouched))}")
+    for name, promised in record["files"].items():
+        if not is_description(promised):
+            expected = f"files: {name} must have bytes and sha256"
+            raise CheckpointError(f"{file}: {expected}: found {promised!r:.80}")
     return record

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import math
+import os
 
 from minigpt import kernels, live, room
 from minigpt.arrays import DTYPES
@@ -58,7 +59,7 @@ def resolved(recipe):
     if recipe.preset not in PRESET_RECIPES:
         raise ConfigError(f"preset must be one of {', '.join(PRESET_RECIPES)}: found {recipe.preset!r}")
     refuse_empty(recipe, ("data", "val_data", "tokenizer", "init_from", "out", "resume"))
-    preset = PRESET_RECIPES[recipe.preset] | {"out": f"runs/{recipe.preset}"}
+    preset = PRESET_RECIPES[recipe.preset] | {"out": usual_out(recipe)}
     gaps = {name: value for name, value in preset.items() if getattr(recipe, name) is None}
     filled = dataclasses.replace(recipe, **gaps)
     whole_between("context", filled.context, 1, LIMITS["n_ctx"])
@@ -102,6 +103,13 @@ def resolved(recipe):
     return recipe
 
 
+def usual_out(recipe):
+    """The run's folder where --out names none: the one that holds the checkpoint to resume from, if any."""
+    if recipe.resume in ("auto", "never"):
+        return f"runs/{recipe.preset}"
+    return os.path.normpath(os.path.join(recipe.resume, os.pardir))
+
+
 def check_watching(recipe):
     """A ConfigError if there is no such way to watch a run."""
     if recipe.live not in live.CHOICES:
@@ -142,6 +150,16 @@ def masters(recipe):
 def model_config(recipe):
     """The model's shape."""
     return GPTConfig(recipe.n_layer, recipe.n_head, recipe.n_embd, recipe.context, recipe.n_vocab)
+
+
+def notes(recipe):
+    """Yield a line about each wish that is granted, and perhaps was not meant."""
+    if recipe.warmup > recipe.steps:
+        highest = recipe.lr * recipe.steps / recipe.warmup
+        yield (
+            f"warmup: {recipe.warmup} steps are more than the run's {recipe.steps}: the rate climbs to "
+            f"{highest:g}, and lr, {recipe.lr:g}, is not reached"
+        )
 
 
 def optimizer_config(recipe):

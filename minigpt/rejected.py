@@ -10,9 +10,10 @@ import numpy as np
 
 from minigpt.arrays import Flat, on_host
 from minigpt.config import GPTConfig, OptimizerConfig
+from minigpt.damage import check_file, is_description
 from minigpt.disk import as_path, describe, read_json
 from minigpt.errors import CheckpointError, MinigptError
-from minigpt.seal import SEAL, seal_of, sealed
+from minigpt.seal import SEAL, difference, sealed
 from minigpt.system import flush
 from minigpt.weights import load_weights, read_tensors, save_weights, write_tensors
 
@@ -22,6 +23,7 @@ HOW = {  # how the step was computed
     "ops": str, "device": str, "dtype": str, "tf32": bool, "products": str, "attention": str
 }  # fmt: skip
 KINDS = {str: "a text", dict: "an object"}
+AGAIN = "copy the folder again, or let the run go on to the step again"
 COUNTS = ("step", "updates", "parts")
 
 
@@ -73,14 +75,17 @@ def keep(out, trainer, batches, how, reason, state=None):
 def load(path):
     """A Rejected from its folder, every file checked against its SHA-256. Raises CheckpointError."""
     path = as_path(path)
-    if not (path / MANIFEST).is_file():
+    if not os.path.isfile(path / MANIFEST):
         raise CheckpointError(f"{path}: expected a folder with {MANIFEST}, as a run leaves it: found none")
     record = read_json(path / MANIFEST)
     seal = record.pop(SEAL, None)
-    if (path / MANIFEST).read_bytes() != sealed(record):
+    if seal is None:
         raise CheckpointError(
-            f"{path / MANIFEST} is damaged: expected SHA-256 {seal_of(record)} of itself, found {seal!r:.80}"
+            f"{path / MANIFEST}: expected its seal, a SHA-256 of itself, found none: "
+            f"it is not as a run wrote it; {AGAIN}"
         )
+    if (path / MANIFEST).read_bytes() != sealed(record):
+        raise CheckpointError(f"{path / MANIFEST} is damaged: {difference(record, seal)}; {AGAIN}")
     check(path, record)
     try:
         optimizer = OptimizerConfig(**record["optimizer"])
@@ -112,6 +117,6 @@ def check(path, record):
     if set(files) != FILES:
         raise CheckpointError(f"{manifest}: must vouch for {', '.join(sorted(FILES))}: found {sorted(files)}")
     for name, expected in files.items():
-        found = describe(path / name) if (path / name).is_file() else "no such file"
-        if found != expected:
-            raise CheckpointError(f"{path / name} is damaged: expected {expected}, found {found}")
+        if not is_description(expected):
+            raise CheckpointError(f"{manifest}: {name} must have bytes and sha256: found {expected!r:.80}")
+        check_file(path / name, expected, AGAIN)

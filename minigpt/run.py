@@ -81,21 +81,30 @@ def begin(recipe, log, held):
     """Take the folder, and say which checkpoint is the source, if any."""
     out = Path(recipe.out)
     try:
+        new = [folder for folder in (out, *out.parents) if not folder.exists()]
         out.mkdir(parents=True, exist_ok=True)  # a place that cannot be written to is found out now
+        hold(out, held)
     except OSError as reason:
         raise ConfigError(f"out: {out} cannot be a run's folder: {reason.strerror}; give another") from None
-    hold(out, held)
+    held.callback(remove_empty, new)  # while nobody else may have it
     source = source_of(recipe, log.warn)
     return source and str(source)
 
 
 def make_room(out, recipe, training, held):
     """Put aside what is of another run, or later than where this one begins."""
-    if recipe.resume == "never":
-        move_aside(out)  # only now that nothing is wrong with the run that takes its place
+    # only now that nothing is wrong with the run that takes its place
+    if recipe.resume == "never" and move_aside(out):
         held.close()
         hold(out, held)
     leave_later(out, training.source, training.trainer.state.step, training.log.warn)
+
+
+def remove_empty(folders):
+    """Remove folders, the inner ones first, into which nothing came: a run that is refused leaves none."""
+    with contextlib.suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
 
 
 def hold(out, held):

@@ -8,10 +8,11 @@ import sys
 import tqdm
 
 from minigpt import hellaswag
+from minigpt.choice import lost
 from minigpt.commands import Evaluate
 from minigpt.config import whole_between
 from minigpt.corpus import first_ids, named_tokenizer, read_text, tokenize
-from minigpt.errors import ConfigError, DataError, NumericsError
+from minigpt.errors import ConfigError, DataError
 from minigpt.evaluate import evaluate
 from minigpt.flags import flag_of, refuse_empty
 from minigpt.model_files import load_model
@@ -88,7 +89,7 @@ def score_data(command, model):
     windows = -(-(len(ids) - 1) // context)
     with progress_bar(windows, "window") as bar:
         result = evaluate(model, ids, context, command.batch_size, progress=bar.update)
-    refuse_nan(result.nats_per_token)
+    refuse_nan(result.nats_per_token, command.weights)
     record = {
         "data": command.data,
         "files": list(map(str, paths)),
@@ -141,10 +142,10 @@ def perplexity(nats):
     return math.exp(nats) if nats < 700 else math.inf
 
 
-def refuse_nan(nats):
-    """A NumericsError if a score is none."""
+def refuse_nan(nats, weights):
+    """A NumericsError that names the weights if a score is none."""
     if not math.isfinite(nats):
-        raise NumericsError("the model's scores are NaN or infinite: its weights are not usable")
+        raise lost(weights)
 
 
 # HellaSwag -------------------------------------------------------------------------------------------------
@@ -168,7 +169,7 @@ def score_hellaswag(command, model):
     questions = write_questions(command, model.tokenizer)
     with progress_bar(hellaswag.ENDINGS * len(questions), "completion") as bar:
         nats, counts = hellaswag.answer(model, questions, command.batch_size, bar.update)
-    refuse_nan(nats.sum())
+    refuse_nan(nats.sum(), command.weights)
     result = hellaswag.result_of(nats, counts, questions)
     shares = {"acc": result.acc, "acc_norm": result.acc_norm}
     record = {"hellaswag": command.hellaswag} | result._asdict() | shares

@@ -3,6 +3,8 @@
 import hashlib
 import json
 
+from minigpt.damage import short
+
 SEAL = "sha256"
 
 
@@ -14,3 +16,11 @@ def sealed(value):
 def seal_of(value):
     """The SHA-256 of a JSON value, whatever the order of its keys and the white space between them."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def difference(value, seal):
+    """What was expected of an object and its seal, for a file that is not byte for byte `sealed`."""
+    expected, found = seal_of(value), short(seal)
+    if seal == expected:
+        return f"expected it as it was written, found its white space or order changed (SHA-256 {found})"
+    return f"expected SHA-256 {short(expected)} of itself, found {found}: its content has changed"

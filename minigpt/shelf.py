@@ -5,7 +5,8 @@ import os
 import re
 from pathlib import Path
 
-from minigpt.disk import remove_folder
+from minigpt.damage import COPY
+from minigpt.disk import Forbidden, remove_folder
 from minigpt.errors import CheckpointError
 from minigpt.promises import STATE, AnotherVersion, checked_record, read_record
 from minigpt.system import flush
@@ -74,19 +75,20 @@ def newest_sound(out, warn):
     for path in reversed(checkpoints(out)):
         try:
             checked_name(path)
-        except AnotherVersion:
+        except (AnotherVersion, Forbidden):  # which may be sound
             raise
         except CheckpointError as error:
-            damaged.append((path, error))
+            damaged.append((path, str(error).removesuffix(f"; {COPY}")))
             continue
         for bad, why in damaged:
             warn(f"{why}; it is kept as {set_aside(bad, 'damaged')}, and the run goes on from {path}")
         return path
     if damaged:
+        others = ", ".join(path.name for path, _ in damaged[1:])
         raise CheckpointError(
-            f"{out}: none of its {len(damaged)} checkpoints is sound: "
-            + "; ".join(str(error) for _, error in damaged)
-            + "; mend one, or begin anew with --resume never or another --out"
+            f"{out}: none of its {len(damaged)} checkpoints is sound: {damaged[0][1]}"
+            + (f"; so are {others}" if others else "")
+            + "; copy one here again, or begin anew with --resume never or another --out"
         )
     return None
 

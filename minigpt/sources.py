@@ -16,7 +16,18 @@ NUMBER = re.compile(r"[_.-]?\d+$")
 
 
 def files_of(pattern, option="data"):
-    """The files that a path or a glob names, sorted; of a folder, the shards in it."""
+    """The files that a path or a glob names, sorted; of a folder, the shards in it. Raises DataError."""
+    try:
+        return found_files(pattern, option)
+    except OSError as reason:
+        raise DataError(
+            f"{option}: {pattern}: cannot be looked at: {reason.strerror}; give another path, or this user "
+            "the right to read it"
+        ) from None
+
+
+def found_files(pattern, option):
+    """The same, as far as the system lets one look."""
     if Path(pattern).is_dir():
         paths = [path for path in Path(pattern).iterdir() if path.suffix in SHARDS]
         if not paths:

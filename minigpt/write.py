@@ -7,9 +7,9 @@ import re
 import stat
 import sys
 
-from minigpt.choice import Choice
+from minigpt.choice import Choice, lost
 from minigpt.config import whole_between
-from minigpt.errors import ConfigError, DataError
+from minigpt.errors import ConfigError, DataError, NumericsError
 from minigpt.flags import refuse_empty
 from minigpt.screen import open_screen, say, tell
 from minigpt.stop import INTERRUPTED
@@ -34,6 +34,8 @@ def write_sample(command):
                 write_records(writer, samples)
             else:
                 write_all(writer, samples, len(prompts) * command.num_samples)
+    except NumericsError:
+        raise lost(command.weights) from None
     except KeyboardInterrupt:
         report(writer, "stopped by Ctrl-C")
         return INTERRUPTED

@@ -145,7 +145,7 @@ BAD_OPTIMIZERS = {
     "betas": (0.9, "betas must be two numbers"),
     "eps": (float("nan"), "eps must be at least 0"),
     "weight_decay": ("0.1", "weight_decay must be a number: found '0.1'"),
-    "clip": (0, "clip must be above 0"),
+    "clip": (0, "clip must be above 0, .*: found 0; for no clipping give a large one, such as 1e9"),
     "warmup": (1.5, "warmup must be a whole number"),
     "schedule": ("cos", "schedule must be one of cosine, linear, constant, wsd: found 'cos'"),
     "steps": (0, "steps must be between 1"),

@@ -3,6 +3,8 @@
 import dataclasses
 import functools
 import hashlib
+import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -132,7 +134,10 @@ def test_files_that_are_no_text_are_named(tmp_path):
     with pytest.raises(DataError, match="no file matches"):
         read_corpus(recipe(tmp_path / "*.txt"))
     (tmp_path / "a.txt").write_bytes(b"good \xff bad")
-    with pytest.raises(DataError, match=r"a.txt: expected UTF-8 text, found byte 5"):
+    with pytest.raises(DataError, match=r"a.txt: expected UTF-8, found byte 0xff at 5; .*-f latin1"):
+        read_corpus(recipe(tmp_path / "a.txt"))
+    (tmp_path / "a.txt").write_bytes(POEM.encode("utf-16"))
+    with pytest.raises(DataError, match=r"found byte 0xff at 0; convert it, .* iconv -f utf-16 -t utf-8$"):
         read_corpus(recipe(tmp_path / "a.txt"))
     (tmp_path / "a.txt").write_text("")
     with pytest.raises(DataError, match="holds 0 characters: too few"):
@@ -328,3 +333,48 @@ def test_settings_tell_ids_and_tokenizers_apart_not_where_they_lie(folder, tmp_p
         "tokenizer"
     }
     assert settings_of(shard_recipe(folder, order="sequential"))["order"] == "sequential"
+
+
+def test_a_byte_order_mark_stays_in_the_text_and_is_said(tmp_path):
+    for name in "ab":
+        (tmp_path / f"{name}.txt").write_text(POEM)
+    assert read_corpus(recipe(tmp_path / "*.txt")).notes == []
+    (tmp_path / "b.txt").write_text("\ufeff" + POEM)
+    found = read_corpus(recipe(tmp_path / "b.txt"))
+    mark = "with a byte order mark (U+FEFF), which is trained on like other text"
+    assert found.notes == [f"data: {tmp_path / 'b.txt'} begins {mark}"]
+    assert found.tokenizer.decode(found.train[0].tolist()).startswith("<|endoftext|>\ufeffTyger")
+    (tmp_path / "a.txt").write_text("\ufeff" + POEM)
+    said = f"data: 2 files, the first {tmp_path / 'a.txt'}, begin {mark}"
+    assert read_corpus(recipe(tmp_path / "*.txt")).notes == [said]
+
+
+@pytest.mark.parametrize(("name", "words"), [("a/t.txt", "cannot be looked at"), ("t.txt", "cannot be read")])
+def test_what_may_not_be_read_is_said_with_the_way_out(name, words, refuse):
+    refuse("a", "t.txt")
+    with pytest.raises(DataError) as refused:
+        read_corpus(recipe(name))
+    said = str(refused.value)
+    assert words in said
+    assert said.endswith(": Permission denied; give another path, or this user the right to read it")
+    assert "Errno" not in said
+
+
+@pytest.fixture
+def refuse(monkeypatch):
+    """refuse(folder, file): make both in a new current folder, closed to the user that one then is."""
+    root = os.geteuid() == 0
+    with tempfile.TemporaryDirectory() as place:
+
+        def make(folder, file):
+            Path(place).chmod(0o755)
+            monkeypatch.chdir(place)
+            Path(folder).mkdir(mode=0)
+            Path(file).write_text(POEM)
+            Path(file).chmod(0)
+            if root:
+                os.seteuid(65534)
+
+        yield make
+        if root:
+            os.seteuid(0)

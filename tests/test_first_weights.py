@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 import minigpt
@@ -36,6 +37,18 @@ def test_another_shape_is_refused_by_name(weights, name, size):
     path, _ = weights
     with pytest.raises(ConfigError, match=rf"init-from: .* has {name}=\d+: found {name}={size} here"):
         first_weights(path, minigpt.GPTConfig(**vars(FINE) | {name: size}), "float32")
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_weights_that_are_not_finite_are_refused_by_the_tensors_name_before_the_first_step(tmp_path, value):
+    params = minigpt.init_params(FINE)
+    params["h.0.mlp.c_fc.bias"][[1, 3]] = params["ln_f.bias"][0] = value
+    minigpt.save_weights(tmp_path / "model", FINE, params)
+    run = tiny_runs.recipe(tmp_path / "run", init_from=str(tmp_path / "model"), context=FINE.n_ctx)
+    said = r"init-from: .*model: h.0.mlp.c_fc.bias: expected finite numbers, found 2 of 32 NaN or infinite"
+    with pytest.raises(CheckpointError, match=said):
+        tiny_runs.go(run)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_begins_with_them(weights, tmp_path):

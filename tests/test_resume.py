@@ -2,13 +2,16 @@
 
 import dataclasses
 import io
+import os
 
 import pytest
 
 from minigpt import checkpoint
-from minigpt.errors import ConfigError
+from minigpt.disk import lock_folder
+from minigpt.errors import CheckpointError, ConfigError
 from minigpt.provenance import differences
-from minigpt.resume import leave_later, resumed_state
+from minigpt.recipe import notes
+from minigpt.resume import leave_later, resumed_state, unsaved, way_on
 from minigpt.shelf import checkpoints
 from tests.support.tiny_runs import CONFIG, go, recipe, save, state_at, tokenizer
 
@@ -68,6 +71,27 @@ def test_what_cannot_change_is_said(source, here, allowed, message):
         resumed(source, here, allowed)
 
 
+@pytest.mark.parametrize("name", ["data", "train_ids_sha256", "train-ids-sha256"])
+def test_another_text_is_said_in_words_and_allowed_by_its_flags_name(tmp_path, name):
+    text = "train_ids_sha256"
+    source = checkpoint.save(tmp_path, CONFIG, state_at(5), THERE | {text: "63bc"}, tokenizer())
+    with pytest.raises(ConfigError) as refused:
+        resumed(source, {text: "5cd0"})
+    other = "data: the training text (--data) is another, or is cut into other tokens"
+    assert f"is of another run: {other}. Give its values" in str(refused.value)
+    assert "--allow-changes data to change them" in str(refused.value)
+    state, said = resumed(source, {text: "5cd0"}, name)
+    assert (state.step, said) == (5, [f"changed, as allowed: {other}"])
+    with pytest.raises(ConfigError, match=r"no setting 'text': expected some of .*tokenizer, data$"):
+        resumed(source, {text: "5cd0"}, "text")
+
+
+def test_fewer_steps_than_are_done_are_refused(source):
+    with pytest.raises(ConfigError, match=r"steps, .*: expected 5 or more, which .* has done, found 4; give"):
+        resumed(source, {}, steps=4)
+    assert resumed(source, {}, steps=5)[0].step == 5
+
+
 def test_the_type_of_the_weights_cannot_change(source):
     with pytest.raises(ConfigError, match="dtype: its parameters are float32, float64 needs float64"):
         resumed(source, {"dtype": "float64"} | {"lr": 0.1}, "dtype", dtype="float64")
@@ -118,3 +142,80 @@ def test_versions_and_ranks_are_compared_and_what_was_not_saved_is_not():
     there = {"ops": {"ranks": 1}, "versions": {"numpy": "2.0", "thread_pools": pools[:1]}}
     assert differences(there, here) == "ranks: 1 there, 2 here; numpy: 2.0 there, 2.1 here"
     assert differences({}, here) == ""
+
+
+def test_without_out_a_run_goes_on_where_the_checkpoint_lies(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = dataclasses.replace(recipe("run", steps=2), out=None)
+    assert go(dataclasses.replace(run, out="run")) == 0
+    assert go(dataclasses.replace(run, resume="run/step_00000001/")) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert (tmp_path / "run" / "step_00000002.replaced").is_dir()
+    monkeypatch.chdir("run/step_00000001")
+    assert go(dataclasses.replace(run, resume=".")) == 0
+    assert (tmp_path / "run" / "step_00000002.replaced.2").is_dir()
+
+
+def test_out_decides_where_it_is_given(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert go(recipe("run", steps=2)) == 0
+    assert go(recipe("branch", steps=2, resume="run/step_00000001")) == 0
+    assert sorted(path.name for path in checkpoints(tmp_path / "branch")) == ["step_00000002"]
+    assert not list((tmp_path / "run").glob("*.replaced"))
+
+
+@pytest.mark.parametrize("resume", ["run/step_00000009", "nowhere/step_00000001"])
+def test_a_resume_that_is_refused_leaves_no_folder(tmp_path, monkeypatch, resume):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run").mkdir()
+    with pytest.raises(CheckpointError, match="is no checkpoint"):
+        go(dataclasses.replace(recipe("run"), out=None, resume=resume))
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_new_folders_go_when_a_run_is_refused_and_those_of_others_stay(tmp_path):
+    (tmp_path / "mine").mkdir()
+    for out in ("mine", "new", "a/new/one"):
+        with pytest.raises(CheckpointError, match="is no checkpoint"):
+            go(recipe(tmp_path / out, resume="nowhere"))
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_second_run_that_is_refused_leaves_the_first_ones_folder(tmp_path):
+    """It is empty while the first one reads its text."""
+    (tmp_path / "run").mkdir()
+    lock = lock_folder(tmp_path / "run", "test", ConfigError)
+    with pytest.raises(ConfigError, match="another minigpt train is writing here"):
+        go(recipe(tmp_path / "run"))
+    os.close(lock)
+    assert (tmp_path / "run").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("resume", "way"),
+    [
+        ("auto", "the same command goes"),
+        ("never", "the same command with --resume auto goes"),
+        ("run/step_00000002", "the same command with --resume auto --out run goes"),
+    ],
+)
+def test_the_way_on_is_a_command_that_goes_on(resume, way):
+    wanted = recipe("run", resume=resume)
+    assert way_on(wanted) == f"{way} on from there"
+    assert unsaved(wanted, "run/step_00000003", None) == (
+        f"what came after run/step_00000003 is not saved; {way} on from there"
+    )
+
+
+def test_a_run_that_saved_nothing_does_not_send_one_back_to_nothing():
+    assert (
+        unsaved(recipe("run"), None, None) == "nothing is saved: make room, and the same command begins anew"
+    )
+    again = "what came after there/step_00000002 is not saved; the same command goes on from there"
+    assert unsaved(recipe("run", resume="there/step_00000002"), None, "there/step_00000002") == again
+
+
+def test_a_warmup_that_is_longer_than_the_run_is_noted():
+    assert list(notes(recipe("run", warmup=60, lr=1e-3))) == []
+    said = "warmup: 80 steps are more than the run's 60: the rate climbs to 0.00075, and lr, 0.001, "
+    assert list(notes(recipe("run", warmup=80, lr=1e-3))) == [said + "is not reached"]

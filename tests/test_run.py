@@ -48,7 +48,7 @@ def data(tmp_path_factory):
 
 
 def train(data, out, *more, **options):
-    return minigpt("train", *TINY, "--data", data, "--out", out, *more, **options)
+    return minigpt("train", *TINY, "--data", data, *(("--out", out) if out else ()), *more, **options)
 
 
 @pytest.fixture(scope="module")
@@ -270,6 +270,7 @@ BAD = {
     "tokenizer": (["--tokenizer", "/nowhere"], "minigpt: /nowhere: expected a saved tokenizer"),
     "tokenizer and n_vocab": (["--tokenizer", "gpt2"], "minigpt: n_vocab must be the 50257 of the token"),
     "no validation data": (["--val-data", "/nowhere/*"], "minigpt: val-data: no file matches '/nowhere/"),
+    "vocabulary": (["--n-vocab", "256"], "minigpt: .*257"),
     "no data": (["--data", "/nowhere/*.txt"], "minigpt: data: no file matches '/nowhere/"),
     "schedule": (
         ["--schedule", "cos"],
@@ -296,7 +297,7 @@ def test_bad_usage_is_one_clear_message_and_exit_code_2(data, tmp_path, case):
     assert code == 2
     assert re.search(message, err), err
     assert "Traceback" not in err + printed
-    assert not list((tmp_path / "run").glob("*"))
+    assert not list(tmp_path.iterdir())
 
 
 def test_sample_writes_from_a_checkpoint(whole_run):
@@ -371,7 +372,9 @@ def test_the_order_matters_and_other_shards_are_another_run(shards, tmp_path):
     (shards / NAMES[2]).unlink()
     code, _, err = finished(train_on_shards(shards, out))
     assert code == 2
-    assert re.search("is of another run: train_ids_sha256: '[0-9a-f]{64}' there, '[0-9a-f]{64}' here", err)
+    assert re.search(r"is of another run: data: the training text \(--data\) is another, .*", err)
+    assert "--allow-changes data to change them" in err
+    assert finished(train_on_shards(shards, out, "--allow-changes", "data"))[0] == 0
 
 
 def test_a_shard_that_changes_during_a_run_ends_it_with_one_clear_line(shards, tmp_path):

@@ -291,7 +291,9 @@ def test_weights_that_are_not_finite_are_named(model, evaluate, tmp_path):
     for what in (("--data", model[0] / "text.txt"), ("--hellaswag", model[0] / "one.jsonl")):
         code, out, err = evaluate("--weights", tmp_path / "nan", *what)
         assert (code, out) == (1, "")
-        assert "NaN or infinite" in err
+        nan = tmp_path / "nan"
+        said = f"{nan}: the model's scores are NaN or infinite: its weights are not usable"
+        assert f"minigpt: {said}; minigpt inspect {nan} says which tensor\n" in err
 
 
 HELLASWAG = ("--weights", ".", "--hellaswag", "one.jsonl")

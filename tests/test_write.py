@@ -4,6 +4,7 @@ import io
 import itertools
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -536,3 +537,17 @@ def test_a_terminal_remembers_lines(folder):
     os.close(ours)
     os.close(theirs)
     assert b"people" + expected(folder, "people", n=2, temperature=0).encode() in seen
+
+
+def test_weights_that_are_not_finite_are_named_with_what_looks_into_them(sample, folder, tmp_path):
+    config, params = minigpt.load_weights(folder)
+    params["ln_f.bias"][0] = np.nan
+    nan = tmp_path / "nan"
+    minigpt.save_weights(nan, config, params)
+    TOK.save(nan / "tokenizer.json")
+    for more in ((), ("--json",), ("--temperature", "0")):
+        code, _, err = sample("--weights", nan, *more)
+        assert code == 1
+        assert re.search(
+            r"minigpt: .*/nan: the model's scores .*; minigpt inspect .*/nan says which tensor\n", err
+        )

@@ -41,10 +41,16 @@ def open_folder(folder, may_hold=""):
 
     may_hold: a pattern of further names that do not make it someone else's. Returns the lock, to be closed.
     """
-    if not folder.is_dir() and os.path.lexists(folder):
-        raise DataError(f"{folder}: expected a folder to write, found a file; give another --out")
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = lock_folder(folder, "minigpt data", DataError)
+    try:
+        if not folder.is_dir() and os.path.lexists(folder):
+            raise DataError(f"{folder}: expected a folder to write, found a file; give another --out")
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = lock_folder(folder, "minigpt data", DataError)
+    except OSError as reason:
+        raise DataError(
+            f"out: {folder}: cannot be written to: {reason.strerror}; give another --out, or this user the "
+            "right to write there"
+        ) from None
     try:
         refuse_foreign(folder, may_hold)
         for path in folder.iterdir():

@@ -4,7 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from minigpt.disk import forbidden
 from minigpt.errors import CheckpointError
+from minigpt.shelf import checkpoints
 from minigpt.weights import hugging_face, llmc, npz, openai
 from minigpt.weights.sstable import is_table
 from minigpt.weights.stored import opened, refuse
@@ -44,6 +46,8 @@ def format_of(path):
             if index.exists() or not path.exists():
                 return OPENAI
             refuse(index, "the index of a tensor bundle beside its data", "no such file", "fetch it too")
+    except PermissionError as reason:
+        raise forbidden(path, reason) from None
     except (OSError, ValueError) as reason:
         if isinstance(reason, CheckpointError):
             raise
@@ -63,8 +67,8 @@ def format_of_folder(path):
     for table in path.glob("*ckpt*"):
         if table.is_file() and is_table(ends(table)[1]):
             refuse(table, "a tensor bundle", V1, SAVER)
-    if steps := sorted(name for name in names if name.startswith("step_")):
-        refuse(path, "weights", "a run's folder", f"give one of its checkpoints, {path / steps[-1]}")
+    if steps := checkpoints(path):
+        refuse(path, "weights", "a run's folder", f"give one of its checkpoints, {steps[-1]}")
     if pickles := sorted(names.intersection(PICKLES)):
         refuse(path / pickles[0], "weights", *PICKLE)
     if names & {hugging_face.CONFIG, "hparams.json"}:

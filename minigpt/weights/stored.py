@@ -10,7 +10,7 @@ from typing import NamedTuple
 import ml_dtypes
 import numpy as np
 
-from minigpt.disk import as_path
+from minigpt.disk import as_path, forbidden
 from minigpt.errors import CheckpointError
 
 PIECE = 2**20  # bytes that are looked at together; a multiple of the page
@@ -162,6 +162,8 @@ def opened(path):
         return open(path, "rb", buffering=0)
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file; check the path") from None
+    except PermissionError as reason:
+        raise forbidden(path, reason) from None
     except (OSError, ValueError) as reason:
         if isinstance(reason, CheckpointError):
             raise

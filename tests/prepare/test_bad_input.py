@@ -5,11 +5,13 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
 from minigpt.errors import DataError
-from minigpt.prepare import documents, inputs, parquet
+from minigpt.prepare import documents, inputs, journal, parquet
 from tests.prepare.support import contents, manifest_of, run, small, write_jsonl, write_parquet
 
 GOOD = b'{"text": "good"}\n'
@@ -351,3 +353,20 @@ def test_flags_are_quick_to_list_and_text_needs_neither_pyarrow_nor_the_hub(tmp_
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.stderr == ""
     assert done.stdout.endswith("MB/s\n.")
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="Windows has other permissions")
+def test_a_place_that_may_not_be_written_to_is_said_with_the_way_out():
+    with tempfile.TemporaryDirectory() as folder:  # where others may look, unlike in tmp_path
+        Path(folder).chmod(0o755)
+        Path(folder).chmod(0o555)
+        before = os.geteuid()
+        if before == 0:
+            os.seteuid(65534)
+        try:
+            with pytest.raises(DataError) as error:
+                journal.open_folder(Path(folder) / "out")
+        finally:
+            os.seteuid(before)
+        said = "give another --out, or this user the right to write there"
+        assert str(error.value) == f"out: {folder}/out: cannot be written to: Permission denied; {said}"

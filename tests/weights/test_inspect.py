@@ -3,9 +3,11 @@
 import gzip
 import io
 import json
+import os
 import re
 import shutil
 import struct
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -101,6 +103,21 @@ def with_tokenizer(n_vocab):
     return make
 
 
+def shards(folder, tokenizer=False, raw=False):
+    head = b"" if raw else header(20240520, 1, 3)
+    for name in ("x_val_000000.bin", "x_train_000001.bin"):
+        (folder / name).write_bytes(head + b"\x03\x01\x01\0\x02\0")
+    if tokenizer:
+        with_tokenizer(270)(folder / "made")
+        (folder / "made" / "tokenizer.json").rename(folder / "tokenizer.json")
+    return folder
+
+
+def without_moments(folder):
+    (of_run(folder) / "optimizer.safetensors").unlink()
+    return folder / "step_00000007"
+
+
 def npy(array):
     file = io.BytesIO()
     np.save(file, array)
@@ -131,6 +148,17 @@ SOUND = {
     "a checkpoint": (
         of_run, "a checkpoint of minigpt", "step 7; the SHA-256 of 5 files are as state.json says",
     ),
+    "a checkpoint without moments": (
+        without_moments, "a checkpoint of minigpt", "step 7; the SHA-256 of 4 files are as state.json says",
+    ),
+    "shards": (shards, "token shards", "3 tokens to train on, 3 for validation, vocabulary 50257 of GPT-2"),
+    "shards with a tokenizer": (
+        lambda f: shards(f, tokenizer=True), "token shards", "vocabulary 270 of the tokenizer beside them",
+    ),
+    "shards of nanoGPT": (
+        lambda f: shards(f, raw=True), "token shards without a header", "--data-format raw takes them",
+    ),
+    "a run": (lambda f: of_run(f).parent, "a run's folder, 1 checkpoint", "step_00000007: step 7, its files"),
     "a tokenizer beside": (with_tokenizer(270), "Hugging Face hub", "tokenizer: tokenizer.json, 270 ids"),
     "a tokenizer": (lambda f: with_tokenizer(270)(f) / "tokenizer.json", "a tokenizer", "270 ids, 13 merges"),
     "vocab.bpe": (
@@ -283,7 +311,10 @@ BAD = {
     "a folder of nothing": (
         lambda f: f, "a folder with model.safetensors, or OpenAI's model.ckpt, found neither",
     ),
-    "a run": (lambda f: of_run(f).parent, "give one of its checkpoints, .*step_00000007"),
+    "a run without a sound checkpoint": (lambda f: spoilt_checkpoint(f).parent, "none of its checkpoints is"),
+    "a shard among others, cut": (
+        lambda f: cut(lambda f: shards(f) / "x_train_000001.bin", 1)(f).parent, "x_train_000001.bin: exp",
+    ),
 }  # fmt: skip
 
 
@@ -331,3 +362,51 @@ def test_what_a_terminal_obeys_in_a_name_is_escaped(tmp_path, inspect):
     _, out = inspect(tmp_path / "x.safetensors")
     assert r"a\x1b[2J\ud800" in out
     assert "\x1b" not in out
+
+
+def test_a_run_is_shown_with_its_checkpoints_the_newest_first_and_which_is_sound(tmp_path, inspect):
+    tokenizer = minigpt.Tokenizer.train(["to be or not to be"], 260)
+    for step in (3, 7, 12):
+        checkpoint.save(tmp_path, CONFIG, new_state(params_of())._replace(step=step), {}, tokenizer)
+    (tmp_path / "step_00000020.damaged").mkdir()
+    (tmp_path / "step_00000012" / "config.json").write_bytes(b"")
+    code, printed = inspect(tmp_path)
+    lines = printed.splitlines()
+    assert code == 0
+    assert lines[0] == f"{tmp_path}: a run's folder, 3 checkpoints, the newest first"
+    assert re.match(r"  step_00000012: .*config.json is damaged: expected .* bytes, found 0", lines[1])
+    assert lines[2:4] == [f"  step_0000000{n}: step {n}, its files are as state.json says" for n in (7, 3)]
+    newest = tmp_path / "step_00000007"
+    assert lines[4].startswith(f"verdict: a run to go on with; `minigpt inspect {newest}`")
+    assert len(lines) == 5
+
+
+def test_a_checkpoint_without_the_optimizers_file_says_what_it_is_good_for(tmp_path, inspect):
+    last = inspect(without_moments(tmp_path))[1].splitlines()[-1]
+    assert "without optimizer.safetensors no run can be resumed from here, but sample, evaluate" in last
+
+
+def test_a_run_given_for_weights_is_not_told_to_take_what_was_set_aside(tmp_path):
+    of_run(tmp_path)
+    (tmp_path / "step_00000009.damaged").mkdir()
+    with pytest.raises(minigpt.CheckpointError, match=r"give one of its checkpoints, .*step_00000007$"):
+        minigpt.load_weights(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["open/secret", "closed", "closed/inside"])
+def test_what_may_not_be_read_is_said_with_the_way_out(inspect, name):
+    with tempfile.TemporaryDirectory() as place:  # where others may look, unlike in tmp_path
+        for folder in ("open", "closed"):
+            (Path(place) / folder).mkdir(mode=0o755)
+        as_format("npz")(Path(place) / "open").rename(Path(place) / "open" / "secret")
+        for path in (place, f"{place}/open/secret", f"{place}/closed"):
+            os.chmod(path, 0o755 if path == place else 0)
+        before = os.geteuid()
+        if before == 0:
+            os.seteuid(65534)
+        try:
+            code, printed = inspect(f"{place}/{name}")
+        finally:
+            os.seteuid(before)
+        said = "cannot be read: Permission denied; give this user the right to read it, with chmod or chown"
+        assert (code, printed) == (2, f"verdict: not usable. {place}/{name}: {said}\n")

@@ -3,18 +3,19 @@
 import hashlib
 import io
 import math
+import os
 
 import numpy as np
 
 from minigpt.disk import read_json
 from minigpt.errors import CheckpointError
 from minigpt.weights.formats import ends, format_of, magic_of
+from minigpt.weights.inspect.folders import NPY, may_be_tokens, report_of_folder
 from minigpt.weights.inspect.llmc import REPORTS, V, report_llmc
 from minigpt.weights.inspect.models import model_line, report_weights
 from minigpt.weights.inspect.tensors import table
 from minigpt.weights.npz import HEADER_LIMIT, read_array_header
 from minigpt.weights.stored import AGAIN, MappedFile, Stored, check_room, refuse
-from minigpt.weights.strangers import stranger
 
 SHARDS, LLAMA_SHARDS = 20240520, 20240801
 NAMES = {
@@ -23,7 +24,6 @@ NAMES = {
     20240328: "a tokenizer of llm.c",
     20240522: "an evaluation file of llm.c (HellaSwag)",
 }
-NPY = b"\x93NUMPY"
 VOCABULARIES = (".json", ".bpe", ".tiktoken", ".txt")
 # openai/gpt-2's own files
 GPT2 = {
@@ -34,11 +34,14 @@ GPT2 = {
 
 def report(path, n_head=None):
     """Yield the lines of a report on any file or folder. Raises MinigptError, the verdict, if it is bad."""
-    if path.is_file():
+    if os.path.isfile(path):  # Path.is_file raises an error where one may not look
         head, _, size = ends(path)
         if found := report_of_file(path, head, size):
             yield from found
             return
+    if os.path.isdir(path) and (found := report_of_folder(path)):
+        yield from found
+        return
     try:
         format = format_of(path)
     except CheckpointError:
@@ -48,14 +51,6 @@ def report(path, n_head=None):
         return
     yield f"{path}: {format.name}{sizes(path)}"
     yield from report_weights(path, format, n_head)
-
-
-def may_be_tokens(path):
-    """Whether a file of no known format may be GPT-2's tokens as uint16 and nothing else."""
-    if path.suffix != ".bin" or not path.is_file() or path.stat().st_size % 2 or path.stat().st_size == 0:
-        return False
-    head, _, size = ends(path)
-    return stranger(head, size) is None and np.frombuffer(head, "<u2", len(head) // 2).max() < V
 
 
 def sizes(path):
