@@ -1,6 +1,5 @@
 """The command line: a subcommand is a dataclass, its flags are the fields."""
 
-import contextlib
 import functools
 import importlib
 import operator
@@ -19,7 +18,7 @@ from minigpt.planning.options import Plan
 from minigpt.plotting.options import Plot
 from minigpt.prepare.options import Data
 from minigpt.reporting.options import Report
-from minigpt.screen import printable, screen, tell, to_nowhere
+from minigpt.screen import outlived, printable, screen, tell, to_nowhere
 from minigpt.stop import INTERRUPTED
 from minigpt.tokenize import Tokenize
 from minigpt.usage import first_sentence, parsed, whole
@@ -79,7 +78,7 @@ def carry_out(command):
     """Do what a command asks for; the exit code. A run outlives a standard output that fails: see log.py."""
     action = next(action for flags, action in COMMANDS.values() if flags is type(command))
     try:
-        with contextlib.nullcontext() if isinstance(command, Recipe) else screen():
+        with outlived() if isinstance(command, Recipe) else screen():
             return action(command) or 0
     except ConfigError as error:
         return fail(in_flags(str(error), command), error.exit_code)

@@ -6,13 +6,15 @@ import sys
 
 from minigpt.errors import DataError
 
+ESCAPED = "backslashreplace"  # é is written as \xe9 where there is no é, as in ASCII
+
 
 def open_screen():
     """Make standard output ready for any text. Raises DataError if it is closed."""
     if sys.stdout is None:
         raise DataError("standard output is closed: there is nowhere to write to")
-    if hasattr(sys.stdout, "reconfigure"):  # é is written as \\xe9 where there is no é, as in ASCII
-        sys.stdout.reconfigure(errors="backslashreplace")
+    if hasattr(sys.stdout, "reconfigure") and sys.stdout.errors != ESCAPED:
+        sys.stdout.reconfigure(errors=ESCAPED)
 
 
 class Screen:
@@ -42,6 +44,19 @@ def screen():
     with contextlib.redirect_stdout(Screen(sys.stdout)):
         yield
         sys.stdout.flush()  # Python does so at its own end, where nobody can answer a failure
+
+
+@contextlib.contextmanager
+def outlived():
+    """Within, whoever writes deals with a standard output that fails; what is left unwritten is given up."""
+    try:
+        yield
+    finally:
+        try:
+            if sys.stdout:
+                sys.stdout.flush()
+        except OSError:
+            to_nowhere(sys.stdout)
 
 
 @contextlib.contextmanager

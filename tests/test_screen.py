@@ -77,6 +77,29 @@ def test_a_closed_standard_error_leaves_standard_output_to_results(folder):
         assert sh(folder, words, "2>&-") == (2, b"", b"")
 
 
+def test_progress_is_left_out_where_standard_error_is_closed(folder):
+    code, out, err = sh(folder, "data text.txt --out new", "2>&-")
+    assert (code, err, out.count(b"\n")) == (0, b"", 1)
+
+
+RUN = (
+    "train --data text.txt --out new --n-layer 1 --n-head 1 --n-embd 8 --n-vocab 260 --context 8 --steps 2 "
+    "--batch-size 2 --tokens-per-step 16 --warmup 0 --sample-every 0 --threads 1"
+)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_run_outlives_a_standard_output_that_fails(folder, unbuffered):
+    lost = (
+        b"minigpt: standard output: not written: No space left on device; "
+        b"the run goes on without these lines\n"
+    )
+    assert sh(folder, RUN, "> /dev/full", PYTHONUNBUFFERED=unbuffered) == (0, b"", lost)
+    assert (folder / "new" / "step_00000002").is_dir()
+    assert sh(folder, RUN, ">&-", PYTHONUNBUFFERED=unbuffered) == (0, b"", b"")
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
 def test_a_full_standard_error_changes_no_exit_code(folder):
     assert sh(folder, "sample --weights nope", "2> /dev/full") == (2, b"", b"")
