@@ -3,24 +3,25 @@
 import functools
 import importlib
 import operator
-import os
 import sys
+from dataclasses import fields
 from typing import Annotated
 
 import tyro
 
 from minigpt.commands import Convert, Evaluate, Inspect, Replay, Sample
 from minigpt.download import Download
-from minigpt.errors import MinigptError
+from minigpt.errors import ConfigError, MinigptError
+from minigpt.flags import flag_of
 from minigpt.options import Recipe
 from minigpt.planning.options import Plan
 from minigpt.plotting.options import Plot
 from minigpt.prepare.options import Data
 from minigpt.reporting.options import Report
-from minigpt.screen import printable
+from minigpt.screen import outlived, printable, screen, tell, to_nowhere
 from minigpt.stop import INTERRUPTED
 from minigpt.tokenize import Tokenize
-from minigpt.usage import parsed
+from minigpt.usage import first_sentence, parsed, whole
 
 
 def later(module, name):
@@ -43,32 +44,54 @@ COMMANDS = {
     "convert": (Convert, later("minigpt.weights.convert", "convert")),
     "download": (Download, Download.run),
 }
-Command = functools.reduce(
-    operator.or_,
-    [
-        Annotated[flags, tyro.conf.subcommand(name, description=flags.__doc__)]
-        for name, (flags, _) in COMMANDS.items()
-    ],
-)
 # --flag alone turns a switch on, and no flag repeats its subcommand's name
 STYLE = (tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
+MORE = "minigpt COMMAND --help says more of a command and lists its flags."
 READER_GONE = 141  # what a shell says of a program that wrote to a closed pipe
+
+
+def commands(asked=None):
+    """The union of all commands. asked: of which --help says everything, not the first sentence alone."""
+    named = []
+    for name, (flags, _) in COMMANDS.items():
+        said = whole(flags.__doc__) if name == asked else first_sentence(flags.__doc__)
+        named.append(Annotated[flags, tyro.conf.subcommand(name, description=said)])
+    return functools.reduce(operator.or_, named)
+
+
+Command = commands()
 
 
 def main(arguments=None):
     """Run a command; the exit code: 0 done, 1 failed, 2 bad usage or input, 75 stopped and resumable."""
-    return carried_out(parsed(Command, arguments, prog="minigpt", config=STYLE))
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    command = commands(*words[:1])
+    return answered(lambda: carry_out(parsed(command, words, prog="minigpt", description=MORE, config=STYLE)))
 
 
 def carried_out(command):
     """The exit code of a command, after a line on standard error if it failed."""
-    carry_out = next(action for flags, action in COMMANDS.values() if flags is type(command))
+    return answered(lambda: carry_out(command))
+
+
+def carry_out(command):
+    """Do what a command asks for; the exit code. A run outlives a standard output that fails: see log.py."""
+    action = next(action for flags, action in COMMANDS.values() if flags is type(command))
     try:
-        return carry_out(command) or 0
+        with outlived() if isinstance(command, Recipe) else screen():
+            return action(command) or 0
+    except ConfigError as error:
+        return fail(in_flags(str(error), command), error.exit_code)
+
+
+def answered(work):
+    """The exit code that work() returns, or that of how it ends."""
+    try:
+        return work()
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing more is flushed at the end
+        to_nowhere(sys.stdout)
         return READER_GONE
     except MinigptError as error:
         return fail(error, error.exit_code)
@@ -78,7 +101,15 @@ def carried_out(command):
         return fail(f"out of memory: {error}; use a smaller model, context or batch", 1)
 
 
+def in_flags(message, command):
+    """A message about a field as one about its flag: "n_layer must be ..." -> "--n-layer must be ..."."""
+    name, must, rest = message.partition(" must ")
+    command = getattr(command, "action", command)  # of `minigpt tokenize train`
+    named = [field.name for field in fields(command) if not hasattr(field.type, "__metadata__")]
+    return f"{flag_of(name)}{must}{rest}" if must and name in named else message
+
+
 def fail(error, code):
     """One line on standard error."""
-    print(f"minigpt: {printable(str(error))}", file=sys.stderr)
+    tell(f"minigpt: {printable(str(error))}")
     return code

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import tyro
 
 from minigpt.errors import CheckpointError
+from minigpt.screen import say
 
 OPENAI = "https://openaipublic.blob.core.windows.net/gpt-2/models"
 HUB = "https://huggingface.co"
@@ -52,11 +53,12 @@ class Download:
         try:
             already = complete(wanted)
         except KeyboardInterrupt:
-            print(f"{folder}: stopped; the same command goes on from here")
+            say(f"{folder}: stopped; the same command goes on from here\n")
             return RESUMABLE
         finally:
             os.close(lock)
-        print(f"{folder}: complete" + (f", {already} of {len(wanted)} files were there" if already else ""))
+        already = f", {already} of {len(wanted)} files were there" if already else ""
+        say(f"{folder}: complete{already}\n")
         return 0
 
 
@@ -85,7 +87,7 @@ def complete(wanted):
         refuse_others(file.path, begins_with(file.begins), CheckpointError)
     check_room(missing)
     for file in missing:
-        print(f"{file.path}: {fetch(file):,} bytes")
+        say(f"{file.path}: {fetch(file):,} bytes\n")
     return len(wanted) - len(missing)
 
 

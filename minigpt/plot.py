@@ -9,7 +9,7 @@ from minigpt.history.references import LOSSES, corpus_of, other_tokens
 from minigpt.history.run import names_of, read_run
 from minigpt.ours import place_for
 from minigpt.plotting.style import MADE_BY
-from minigpt.screen import open_screen, say, tell
+from minigpt.screen import open_screen, printable, say, tell
 
 ENDINGS = (".png", ".svg")
 MARK = MADE_BY.encode()
@@ -23,7 +23,7 @@ def plot(options):
     from minigpt.plotting.picture import Asked, drawn  # here, as it needs matplotlib
 
     histories = [read_run(path) for path in options.runs]
-    names = names_of(histories)
+    names = [printable(name) for name in names_of(histories)]
     places = [place(history, options.x, options.tokens_per_step) for history in histories]
     corpus = reference_of(options.reference, histories, names)
     asked = Asked(LABELS[options.x], options.smooth, corpus, options.dark)

@@ -84,7 +84,7 @@ def resolved(recipe):
     check_watching(recipe)
     if recipe.tokens_per_step % (recipe.batch_size * recipe.context):
         raise ConfigError(
-            f"tokens_per_step must be a multiple of batch_size * context = "
+            f"tokens_per_step must be a multiple of --batch-size * --context = "
             f"{recipe.batch_size} * {recipe.context} = {recipe.batch_size * recipe.context}: "
             f"found {recipe.tokens_per_step}"
         )
@@ -137,7 +137,7 @@ def dealt(recipe, ranks):
     if windows % ranks or share % each:
         raise ConfigError(
             f"ranks: a step of {windows} windows in batches of {recipe.batch_size} cannot be dealt to "
-            f"{ranks} equally: change tokens_per_step ({recipe.tokens_per_step}) or batch_size"
+            f"{ranks} equally: change --tokens-per-step ({recipe.tokens_per_step}) or --batch-size"
         )
     return share // each, each
 

@@ -7,7 +7,7 @@ import ml_dtypes
 
 from minigpt.errors import ConfigError, MinigptError
 from minigpt.rejected import load
-from minigpt.screen import printable
+from minigpt.screen import printable, say
 from minigpt.traced import traced
 from minigpt.trainer import Trainer
 
@@ -27,10 +27,10 @@ def replay(command):
     again = once_more(rejected)
     cause = trace.first
     if command.json:
-        print(json.dumps(as_json(rejected, dtype, limit, trace, cause, again), indent=2))
+        say(json.dumps(as_json(rejected, dtype, limit, trace, cause, again), indent=2) + "\n")
     else:
         for line in report(command.folder, rejected, dtype, limit, trace, cause, again):
-            print(printable(line))
+            say(printable(line) + "\n")
     return NOTHING if cause is None else FOUND
 
 

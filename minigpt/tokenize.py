@@ -1,6 +1,7 @@
 """minigpt tokenize: encode, decode, learn a vocabulary, show the work."""
 
 import dataclasses
+import os
 import sys
 from glob import glob
 from pathlib import Path
@@ -10,6 +11,7 @@ from tyro.conf import Positional, subcommand
 
 from minigpt.config import LIMITS, whole_between
 from minigpt.errors import DataError
+from minigpt.screen import say, say_bytes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,8 +27,7 @@ class Show:
         """Print the work, line by line."""
         from minigpt.show import shown_work
 
-        for line in shown_work(load(self.tokenizer), text_of(self.text)):
-            print(line)
+        say("".join(f"{line}\n" for line in shown_work(load(self.tokenizer), text_of(self.text))))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Encode:
     def run(self):
         """Print the ids."""
         ids = load(self.tokenizer).encode(text_of(self.text), special="all" if self.special else ())
-        print(*ids)
+        say(" ".join(map(str, ids)) + "\n")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,8 +61,7 @@ class Decode:
         words = (" ".join(self.ids) if self.ids else text_of("-")).replace(",", " ").split()
         if wrong := next((word for word in words if not (word.isascii() and word.isdigit())), None):
             raise DataError(f"ids: expected whole numbers, found {wrong!r}")
-        sys.stdout.buffer.write(load(self.tokenizer).decode_bytes(map(int, words)))
-        sys.stdout.buffer.flush()
+        say_bytes(load(self.tokenizer).decode_bytes(map(int, words)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,9 +93,9 @@ class Learn:
         tokenizer.save(Path(self.out))
         size = sum(len(text.encode()) for text in texts)
         tokens = sum(len(tokenizer.encode_array(text)) for text in texts)
-        print(
+        say(
             f"{self.out}: {tokenizer.n_vocab:,} ids from {size:,} bytes, {size / tokens:.2f} bytes a token, "
-            f"longest {max(tokenizer.tokens[:-1], key=len)!r}"
+            f"longest {max(tokenizer.tokens[:-1], key=len)!r}\n"
         )
 
 
@@ -125,9 +125,22 @@ def load(name):
 def text_of(text):
     """The text of an argument, or standard input's."""
     if text != "-":
-        return text
-    content = sys.stdin.buffer.read()
+        return as_typed(text)
+    if sys.stdin is None:
+        raise DataError("standard input is closed: expected a text from it, or as an argument")
+    return decoded(sys.stdin.buffer.read(), "standard input")
+
+
+def as_typed(text):
+    """The text of an argument; where the locale has no letter for a byte, Python puts a surrogate for it."""
+    if any("\ud800" <= c <= "\udfff" for c in text):
+        return decoded(os.fsencode(text), "text")
+    return text
+
+
+def decoded(content, name):
+    """UTF-8 as text. Raises DataError, which says by name whose bytes they are."""
     try:
         return content.decode()
     except UnicodeDecodeError as reason:
-        raise DataError(f"standard input: expected UTF-8, found byte {reason.start} not to be") from None
+        raise DataError(f"{name}: expected UTF-8, found byte {reason.start} not to be") from None

@@ -1,40 +1,41 @@
 """python -m reference check | dump | diff | kit | trace: tools around the oracles."""
 
-import functools
-import importlib
-import importlib.util
-import operator
+import os
+import signal
 import sys
-from typing import Annotated
 
-import tyro
-
-# command -> (module, its dataclass with run() -> exit code)
-COMMANDS = {
-    "check": ("reference.check", "Check"),
-    "dump": ("reference.dump", "Dump"),
-    "diff": ("reference.diff", "Diff"),
-    "kit": ("reference.kit", "Kit"),
-    "trace": ("reference.trace", "Trace"),
-}
-
-# --flag alone turns a switch on, and no flag repeats its subcommand's name
-STYLE = (tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
+INTERRUPTED = 130  # what a shell says of a program that Ctrl-C ended
+BAD_USAGE = 2  # exit code
 
 
-def main(arguments=None):
-    """Run a command; the exit code: 0 all is well, 1 something differs, 2 bad usage or input."""
-    return tyro.cli(commands(), prog="python -m reference", args=arguments, config=STYLE).run()
+def main():
+    """Run the command line, which is in tools.py; the exit code."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        # Ctrl-C before a command has begun: nothing is to be saved, and imports have no good place to stop
+        signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+    try:
+        from reference.tools import main  # not above: it takes a while, and needs packages
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").partition(".")[0] in ("minigpt", "reference"):
+            raise  # no package of others: what is wrong is wrong here
+        return not_installed(missing.name)
+    try:
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        return main()
+    except KeyboardInterrupt:
+        return INTERRUPTED
 
 
-def commands():
-    """The union of all commands that are there, each under its name."""
-    named = []
-    for name, (module, entry) in COMMANDS.items():
-        if importlib.util.find_spec(module):
-            command = getattr(importlib.import_module(module), entry)
-            named.append(Annotated[command, tyro.conf.subcommand(name, description=command.__doc__)])
-    return functools.reduce(operator.or_, named)
+def not_installed(name):
+    """Say so in one line; the exit code."""
+    if sys.stderr:
+        print(
+            f"reference: {name} is not installed for {sys.executable}: use .venv/bin/python -m reference, "
+            "which make train sets up",
+            file=sys.stderr,
+        )
+    return BAD_USAGE
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 import dataclasses
 from typing import Literal
 
-from reference.bad_input import BadInput, answered, refuse_empty
+from reference.answers import answered
+from reference.bad_input import BadInput, refuse_empty
 
 FORMATS = ("safetensors", "npz", "debug-state")
 

@@ -34,7 +34,7 @@ def micro_batches(asked, tokens_per_step, most):
     if tokens_per_step % (T * gpus):
         nearest = max(1, round(tokens_per_step / T / gpus)) * T * gpus
         raise ConfigError(
-            f"tokens_per_step must be a multiple of gpus * context = {gpus} * {T} = {gpus * T}: "
+            f"tokens_per_step must be a multiple of --gpus * --context = {gpus} * {T} = {gpus * T}: "
             f"found {tokens_per_step}; use {nearest}"
         )
     own = tokens_per_step // T // gpus

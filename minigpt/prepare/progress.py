@@ -1,6 +1,7 @@
 """How far, how fast, how long still: a bar on a terminal, a line now and then elsewhere."""
 
 import datetime
+import math
 import sys
 import time
 
@@ -15,7 +16,9 @@ class Progress:
         self.of, self.done, self.text, self.stream = of, done, 0, stream or sys.stderr
         self.began = self.said = time.monotonic()
         self.first, self.bar = done, None
-        if self.stream.isatty():
+        if self.stream is None:  # standard error is closed: print would take standard output
+            self.said = math.inf
+        elif self.stream.isatty():
             from tqdm import tqdm
 
             self.bar = tqdm(total=of, initial=done, file=self.stream, bar_format=BAR, postfix="", leave=False)

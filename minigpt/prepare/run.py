@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +18,7 @@ from minigpt.prepare.parts import parse_part, share
 from minigpt.prepare.progress import Progress
 from minigpt.prepare.units import UNIT, cut_file
 from minigpt.prepare.workers import Stopped, encode_in_order, wait_for
+from minigpt.screen import printable, say, tell
 from minigpt.stop import RESUMABLE, StopSignal
 
 GO_ON = "the same command goes on from there"
@@ -44,13 +44,13 @@ def prepare(options, unit=UNIT):
                 make_shards(options, unit, stop)
             return 0
         except Stopped:
-            return say(f"{options.out}: stopped; {GO_ON}", RESUMABLE)
+            return ended(f"{options.out}: stopped; {GO_ON}", RESUMABLE)
         except CommError as error:
-            return say(error, 1)
+            return ended(error, 1)
         except (OSError, DataError) as error:
             if not (reason := no_room(error)):
                 raise
-            return say(f"{options.out}: {reason}, then {GO_ON}", 1)
+            return ended(f"{options.out}: {reason}, then {GO_ON}", 1)
 
 
 def check(options):
@@ -67,9 +67,9 @@ def check(options):
         raise ConfigError("out must name a folder: found an empty name")
 
 
-def say(line, code):
+def ended(line, code):
     """A line on standard error, and the exit code."""
-    print(f"minigpt: {line}", file=sys.stderr)
+    tell(f"minigpt: {printable(str(line))}")
     return code
 
 
@@ -111,7 +111,7 @@ def make_shards(options, unit, stop):
                 write_all(output, results, progress)
             output.finish(holds_out=not options.part)
             content = manifest.write(plan.folder, plan.settings, plan.inputs, output.state, tokenizer)
-        print(f"{plan.folder}: {summary(content)}; {progress.speed():.1f} MB/s")
+        say(f"{plan.folder}: {summary(content)}; {progress.speed():.1f} MB/s\n")
 
 
 def checked_sources(options):
@@ -142,7 +142,7 @@ def join_parts(options, stop):
     folder = Path(options.out)
     finished = manifest.read(folder)
     if finished and not any(folder.glob("part-*")):
-        print(f"{folder}: finished already: {summary(finished)}")
+        say(f"{folder}: finished already: {summary(finished)}\n")
         return
     folders = join.find_parts(folder)
     contents = join.read_parts(folders, stop)
@@ -160,7 +160,7 @@ def join_parts(options, stop):
             output.finish(holds_out=True)
             inputs = shared.pop("inputs")
             content = manifest.write(folder, shared, inputs, output.state, tokenizer)
-    print(f"{folder}: {summary(content)}; the parts are of no more use")
+    say(f"{folder}: {summary(content)}; the parts are of no more use\n")
 
 
 def write_all(output, results, progress):
@@ -239,7 +239,7 @@ def is_finished(folder, asked):
         return False
     journal.refuse_others(folder / manifest.MANIFEST, {key: content.get(key) for key in asked}, asked)
     (folder / journal.JOURNAL).unlink(missing_ok=True)  # killed right after the manifest
-    print(f"{folder}: finished already: {summary(content)}")
+    say(f"{folder}: finished already: {summary(content)}\n")
     return True
 
 

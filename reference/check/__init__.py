@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 
 import tyro
 
-from reference.bad_input import BadInput, answered, refuse_empty
+from reference.answers import answered
+from reference.bad_input import BadInput, refuse_empty
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 import minigpt
 from minigpt.kernels.cpu.memory import keep_freed_memory
+from minigpt.screen import tell
 from reference.check import columns, condition, published, report
 from reference.check.asked import asked_by, expected_memory, words
 from reference.check.slopes import Slopes
@@ -19,7 +20,7 @@ from reference.check.slopes import Slopes
 def check(command):
     """Ask every judge, print what they say, and return the exit code."""
     start = time.perf_counter()
-    say = (lambda line: print(line, file=sys.stderr, flush=True)) if command.json else print
+    say = tell if command.json else print
     asked = asked_by(command, say)
     what = f"{command.weights or 'a random model'}: {words(asked.config)}"
     say(f"{what}; batch {asked.tokens.shape}: {asked.origin}")

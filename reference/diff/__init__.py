@@ -5,7 +5,8 @@ from typing import Literal
 
 from tyro.conf import Positional
 
-from reference.bad_input import answered, refuse_empty
+from reference.answers import answered
+from reference.bad_input import refuse_empty
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 import dataclasses
 
-from reference.bad_input import answered, refuse_empty
+from reference.answers import answered
+from reference.bad_input import refuse_empty
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,7 +4,8 @@ import dataclasses
 
 from tyro.conf import Positional
 
-from reference.bad_input import answered, refuse_empty
+from reference.answers import answered
+from reference.bad_input import refuse_empty
 
 
 @dataclasses.dataclass(frozen=True)

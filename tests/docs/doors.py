@@ -7,12 +7,11 @@ import sys
 import tomllib
 from unittest import mock
 
-import tyro
 from packaging.requirements import Requirement
 
 import bench.gpu.__main__
 import minigpt.cli
-import reference.__main__
+import reference.tools
 from minigpt.options import Recipe
 from minigpt.recipe import resolved
 from minigpt.usage import parsed
@@ -47,7 +46,7 @@ def check_minigpt(words):
 
 def check_reference(words):
     """The parser of `python -m reference`."""
-    tyro.cli(reference.__main__.commands(), args=words, config=reference.__main__.STYLE)
+    reference.tools.command_of(words)
 
 
 def check_pytest(words):

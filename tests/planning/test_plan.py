@@ -262,15 +262,15 @@ def test_a_price_is_for_each_gpu():
 
 WRONG = {
     "--gpus 12": "gpus: a node has 8; expected whole nodes beyond one, found 12; use 8 or 16",
-    "--gpus 3": "tokens_per_step must be a multiple of gpus \\* context = 3 \\* 1024 = 3072: found 524288",
+    "--gpus 3": "--tokens-per-step must be a multiple of --gpus \\* --context = 3 \\* 1024 = 3072: found 52",
     "--gpus 8 --tokens-per-step 1000000": "8 \\* 1024 = 8192: found 1000000; use 999424",
     "--gpus 8 --tokens-per-step 1": "8192: found 1; use 8192",
-    "--mfu 38": "mfu must be at least 1e-09 and at most 1: found 38",
+    "--mfu 38": "--mfu must be at least 1e-09 and at most 1: found 38",
     "--batch-size 7 --gpus 8": "windows in batches of 7 cannot be dealt to 8 equally",
     "--n-head 7": "n_embd must be divisible by n_head",
     "--dtype float32": "no measured step is known for float32 on H100 and ops fast: give tokens-per-second",
     "--gpu cpu --ops reference": "no measured step is known for float32 on two cores and ops reference",
-    "--ops reference": "ops must be fast where a GPU is planned",
+    "--ops reference": "--ops must be fast where a GPU is planned",
     "--dtype float64": "dtype",
     "--gpu cpu --dtype bfloat16": "dtype bfloat16 is for device cupy",
 }

@@ -1,6 +1,8 @@
 """minigpt plot: what is drawn of which logs, read back from the SVG, and what is refused."""
 
+import os
 import re
+import shutil
 import struct
 import sys
 import zlib
@@ -197,3 +199,11 @@ def test_without_matplotlib_what_to_install_is_said(tmp_path, runs, monkeypatch,
 def test_short_numbers():
     wanted = {0: "0", 0.0006: "0.0006", 999: "999", 2500: "2.5k", 1.5e9: "1.5B", 2e12: "2T", 3e6: "3M"}
     assert {number: short(number) for number in wanted} == wanted
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names of files are text")
+def test_a_folder_whose_name_is_no_utf8_is_drawn_by_its_bytes(runs, tmp_path):
+    folder = tmp_path / os.fsdecode(b"run\xff")
+    shutil.copytree(runs / "ours", folder)
+    assert any(r"run\udcff" in text for text in drawn(tmp_path, folder))
+    assert any(r"run\udcff" in text for text in drawn(tmp_path, folder, runs / "ours"))

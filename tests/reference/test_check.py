@@ -19,7 +19,7 @@ from minigpt import kernels, model, ops
 from minigpt.errors import CheckpointError, DataError
 from minigpt.model import param_shapes
 from minigpt.sample import generate_batch
-from reference import __main__ as program
+from reference import tools as program
 from reference.bad_input import BadInput
 from reference.check import Check, asked, columns, condition, debug_state, published, report, slopes, subject
 from reference.check.asked import model_of

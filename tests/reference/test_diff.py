@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 import minigpt
-from reference.__main__ import main
 from reference.bad_input import BadInput
 from reference.diff import Diff
 from reference.diff import causes as causes_room
@@ -36,6 +35,7 @@ from reference.llmc import Sizes, ops, run
 from reference.llmc.names import AXES, label
 from reference.llmc.parameters import stacked
 from reference.rounding_modes import nearest
+from reference.tools import main
 from tests.support.questions import SMALL, inputs, program
 
 QUESTION = inputs(seed=3, ignored=True)

@@ -18,7 +18,6 @@ import pytest
 from safetensors.numpy import load_file
 
 import minigpt
-from reference.__main__ import main
 from reference.compare import distances
 from reference.diff.files import read_tensors
 from reference.dump import Dump
@@ -26,6 +25,7 @@ from reference.dump_files import write_dump
 from reference.dump_plan import Plan, choose
 from reference.llmc import ACTIVATIONS, PARAMETERS, run
 from reference.questions import question
+from reference.tools import main
 
 MODEL = "n_layer=2,n_head=2,n_embd=8,n_ctx=8,n_vocab=20,seed=3"
 L, H, C, V, N, B, T, PADDED = 2, 2, 8, 20, 8, 2, 8, 128

@@ -12,7 +12,8 @@ import pytest
 
 ROOM = Path(__file__).parents[2] / "reference"
 FILES = sorted(ROOM.rglob("*.py"))
-USE_MINIGPT = {"__main__", "check", "kit", "questions", "shapes", "token_files", "trace"}  # files or rooms
+# files or rooms
+USE_MINIGPT = {"answers", "check", "kit", "questions", "shapes", "token_files", "tools", "trace"}
 TOOLS = {*USE_MINIGPT, "diff", "dump", "dump_files", "dump_plan", "folders"}
 
 

@@ -17,7 +17,7 @@ import minigpt
 from minigpt import ops, optim
 from minigpt.config import OptimizerConfig
 from minigpt.optim import learning_rate
-from reference import __main__ as program
+from reference import tools as program
 from reference.kit.operations import SIGNATURES
 from tests.support.oracle import copied, dense
 from tests.support.tables import cpu_table, reference_table, small_blocks

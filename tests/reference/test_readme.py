@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from reference.__main__ import main
 from reference.check import Check
 from reference.diff import Diff
 from reference.diff.faults import catalogue
 from reference.dump import Dump
 from reference.kit import Kit
+from reference.tools import main
 from reference.trace import Trace
 from tests.support.printed import assert_alike
 from tests.support.questions import Sizes, inputs

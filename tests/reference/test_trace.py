@@ -12,11 +12,11 @@ import minigpt
 from minigpt.arrays import Flat
 from minigpt.choice import Choice, Dice
 from minigpt.kernels import REFERENCE
-from reference.__main__ import main
 from reference.llmc import run
 from reference.llmc.names import Inputs
 from reference.llmc.parameters import from_hub
 from reference.questions import sizes_of
+from reference.tools import main
 from reference.trace.gradients import link_gradients
 from reference.trace.model import SMALL, model_of
 from reference.trace.record import Recorder
