@@ -6,6 +6,7 @@ from minigpt import guard, rejected
 from minigpt.compressors import bits_per_byte
 from minigpt.errors import CommError, MinigptError
 from minigpt.log import clock
+from minigpt.resume import unsaved, way_on
 from minigpt.shelf import last_sound
 from minigpt.stop import RESUMABLE
 from minigpt.system import own_command
@@ -50,8 +51,7 @@ def leave(run):
         return RESUMABLE
     if run.saver.failure:
         return not_saved(run)
-    again = "the same command" if run.recipe.resume == "auto" else "the same command with --resume auto"
-    said = f"saved: {run.saver.latest}; {again} goes on from there"
+    said = f"saved: {run.saver.latest}; {way_on(run.recipe)}"
     if run.log.gone:
         run.log.warn(f"stopped, as nobody reads standard output any more, {said}")
     else:
@@ -61,10 +61,7 @@ def leave(run):
 
 def not_saved(run):
     """Say that the run ends without its last save; the exit code."""
-    if last_sound(run.recipe.out):
-        run.log.warn("what came after the last checkpoint is not saved; the same command goes on from there")
-    else:
-        run.log.warn("nothing is saved: the same command begins anew")
+    run.log.warn(unsaved(run.recipe, run.saver.latest, run.source))
     return 1
 
 

@@ -4,6 +4,7 @@ from minigpt.flops import flops_per_token
 from minigpt.log import in_json
 from minigpt.promises import STATE, read_record
 from minigpt.provenance import differences, machine
+from minigpt.recipe import notes
 
 
 def introduce(run):
@@ -24,6 +25,8 @@ def introduce(run):
         f"({tokens / corpus.n_train:.2f} epochs), lr {recipe.lr:g} {recipe.schedule}, "
         f"warmup {recipe.warmup}, seed {recipe.seed}"
     )
+    for line in (*notes(recipe), *corpus.notes):
+        run.log.say(line)
     run.log.say(
         f"machine: {run.machine}, {run.peak / 1e9:.0f} GFLOP/s in matrix products; "
         f"mfu is the share of it, at 6 (N - wpe) + 12 L C T = "
