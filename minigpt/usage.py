@@ -90,6 +90,7 @@ def fitting(shown, width):
     except UnicodeEncodeError:
         text = text.replace("•", "*")
     usage, *lines = text.splitlines() or [""]
+    usage = re.sub(r"\x1b\[[\d;]*m", "", usage)  # colours have no width, but would be counted
     usage = textwrap.fill(usage.replace(",", ", "), width, subsequent_indent=" " * len("usage: "))
     in_box = ("│", "|", "\x1b")
     return "\n".join(

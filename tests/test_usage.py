@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from minigpt import cli
-from minigpt.usage import first_sentence, whole
+from minigpt.usage import Caught, first_sentence, fitting, whole
 
 
 def minigpt(*words, columns=80, **environment):
@@ -60,6 +60,15 @@ def test_first_sentence_and_paragraphs():
     assert first_sentence("Train, as llm.c does. Else not.\n") == "Train, as llm.c does."
     assert first_sentence("Text to ids") == "Text to ids"
     assert whole("One\n    two.\n\n    Three\n    four.\n") == "One two.\n\nThree four."
+
+
+def test_colours_count_as_no_width():
+    shown = Caught()
+    shown.write(
+        "\x1b[1musage:\x1b[0m \x1b[mgpt\x1b[0m {a,b,c}\n\nOne, two.\n\x1b[37;2m│\x1b[0m boxed and long\n"
+    )
+    fits = "usage: gpt {a, b,\n       c}\n\nOne, two.\n\x1b[37;2m│\x1b[0m boxed and long\n"
+    assert fitting(shown, 18) == fits
 
 
 # Wrong words
