@@ -62,8 +62,7 @@ def tokenizer_of(weights, name, config):
 
 
 def tokenizer_beside(weights):
-    """The tokenizer in the folder of weights, of a checkpoint the one that it vouches for, and False; or where
-    there is none, GPT-2's and True.
+    """The tokenizer beside weights, and False; or GPT-2's, and True. A checkpoint must vouch for its own.
 
     Beside a state.json that is damaged, weights open alone if their file is named, and so does a tokenizer.
     """

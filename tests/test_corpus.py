@@ -181,7 +181,7 @@ def folder(tmp_path):
     for i, name in enumerate(names):
         write_shard(tmp_path / f"{name}.bin", [100 + i] * 50)
     for name in ("manifest.json", "tokenizer_config.json"):
-        (tmp_path / name).write_text("{}")
+        (tmp_path / name).write_text('{"tokenizer_class": "GPT2Tokenizer"}')
     return tmp_path
 
 

@@ -95,9 +95,7 @@ def test_a_checkpoints_tokenizer_is_the_one_that_it_vouches_for(step, tmp_path, 
     if (step / "tokenizer.json").exists():
         readers.append(lambda: minigpt.Tokenizer.load(step / "tokenizer.json"))
     for read in readers:
-        with pytest.raises(
-            minigpt.CheckpointError, match=r"tokenizer\.json is damaged: expected \{'bytes': "
-        ):
+        with pytest.raises(minigpt.CheckpointError, match=r"tokenizer\.json is damaged: expected 3,653 "):
             read()
     (tmp_path / "text.txt").write_text("the nation " * 9)
     text, hub = str(tmp_path / "text.txt"), str(tmp_path / "hub")

@@ -10,7 +10,7 @@ import pytest
 import minigpt
 from minigpt import cli
 from minigpt.vocabularies.hugging_face import CONFIG as TOKENIZER_CONFIG
-from reference.__main__ import main as reference
+from reference.tools import main as reference
 
 CONFIG = minigpt.GPTConfig(n_layer=1, n_head=1, n_embd=4, n_ctx=4, n_vocab=270)
 PARAMS = minigpt.init_params(CONFIG)

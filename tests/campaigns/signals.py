@@ -31,7 +31,7 @@ PLACES = {
     "writing a checkpoint": (checkpoint, "written", 1),
     "writing the last checkpoint": (checkpoint, "written", 3),
     "a rename": (checkpoint, "prune", 2),
-    "the final validation": (run.Run, "finish", 1),
+    "the final validation": (run, "finish", 1),
 }
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

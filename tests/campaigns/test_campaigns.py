@@ -66,7 +66,7 @@ def test_planted_faults_are_noticed(folder, monkeypatch, name):
 
 def test_a_stop_that_does_not_save_is_noticed(folder, monkeypatch):
     monkeypatch.setattr(signals, "PLACES", {"a step": signals.PLACES["a step"]})
-    monkeypatch.setattr(run.Run, "leave", lambda self: 75)
+    monkeypatch.setattr(run, "leave", lambda training: 75)
     monkeypatch.setattr(signals, "during_imports", lambda trials: Row("", "", "", True))
     first = signals.campaign(0.05)[0]
     assert not first.passed
