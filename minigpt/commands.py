@@ -23,7 +23,7 @@ class Sample:
     """
 
     weights: str
-    """A run's step_... folder, or any file or folder of weights that minigpt reads."""
+    """A run's folder (its newest checkpoint), a step_... in it, or any weights that minigpt reads."""
     prompt: str = ""
     """The text to continue, read as it is. Empty: the beginning of a document, <|endoftext|>."""
     max_new_tokens: int = 100
@@ -84,7 +84,7 @@ class Evaluate:
     """
 
     weights: str | None = None
-    """A run's step_... folder, or any file or folder of weights that minigpt reads."""
+    """A run's folder (its newest checkpoint), a step_... in it, or any weights that minigpt reads."""
     data: str | None = None
     """Text files or token shards (a path or a quoted glob); for llm.c's protocol, one validation shard."""
     data_format: str | None = None

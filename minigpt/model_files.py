@@ -9,9 +9,12 @@ from minigpt.config import GPTConfig, whole_between
 from minigpt.door import compute_dtype
 from minigpt.errors import CheckpointError
 from minigpt.promises import vouches
+from minigpt.screen import printable, tell
+from minigpt.shelf import checkpoints, last_sound
 from minigpt.tokenizer import TOKENIZER, Tokenizer
 from minigpt.vocabularies import IN_A_FOLDER
 from minigpt.weights import load_weights
+from minigpt.weights.hugging_face import TENSORS
 
 
 class Model(NamedTuple):
@@ -24,7 +27,7 @@ class Model(NamedTuple):
 
 
 def load_model(weights, tokenizer=None, ops="fast", threads=None, device="numpy", dtype=None, **ways):
-    """The Model in a file or folder of weights; the arguments are the flags of these names.
+    """The Model in a file or folder of weights, or in a run's newest checkpoint; arguments as their flags.
 
     dtype: what the operations work in; None is what the weights are. ways: products and attention.
 
@@ -32,10 +35,21 @@ def load_model(weights, tokenizer=None, ops="fast", threads=None, device="numpy"
     """
     if threads is not None:  # the reference operations, which have no use for it, would take anything
         whole_between("threads", threads, 1, 1024)
+    weights = chosen(weights)
     config, params = load_weights(weights)
     fitting = tokenizer_of(weights, tokenizer, config)
     table = kernels.table(ops, compute_dtype(dtype, params), threads, device, **ways)
     return Model(config, table.weights(params.like(on_device(params.buffer, device))), fitting, table)
+
+
+def chosen(weights):
+    """What to read weights from: of a run's folder its newest checkpoint, which is said on standard error."""
+    folder = Path(weights)
+    if not folder.is_dir() or (folder / TENSORS).exists() or not checkpoints(folder):
+        return weights
+    newest = last_sound(folder) or checkpoints(folder)[-1]
+    tell(f"weights: {printable(str(newest))}, the run's newest")
+    return newest
 
 
 def tokenizer_of(weights, name, config):

@@ -7,6 +7,7 @@ import minigpt
 from minigpt import checkpoint, cli, promises
 from minigpt.model_files import load_model
 from minigpt.train import new_state
+from tests.support import tiny_runs
 
 TOK = minigpt.Tokenizer.train(["the nation and the people " * 9], 270)
 OTHER = minigpt.Tokenizer.train(["what else there is to say " * 9], 270)
@@ -115,3 +116,15 @@ def test_beside_a_damaged_state_a_file_of_weights_opens_alone_with_its_tokenizer
     with pytest.raises(minigpt.CheckpointError, match=r"state\.json is damaged"):
         load_model(step)
     assert load_model(step / "model.safetensors").tokenizer.tokens == TOK.tokens
+
+
+def test_a_runs_folder_stands_for_its_newest_checkpoint(tmp_path, capsys):
+    for step in (1, 12):
+        tiny_runs.save(tmp_path, step)
+    found = load_model(tmp_path)
+    np.testing.assert_array_equal(found.params.buffer, tiny_runs.state_at(12).params.buffer)
+    assert found.tokenizer.tokens == tiny_runs.tokenizer().tokens
+    assert capsys.readouterr().err == f"weights: {tmp_path}/step_00000012, the run's newest\n"
+    (tmp_path / "step_00000012" / "tokenizer.json").write_text("{}")
+    with pytest.raises(minigpt.CheckpointError, match=r"step_00000012/tokenizer\.json is damaged"):
+        load_model(tmp_path)  # an older one without a word would be another model

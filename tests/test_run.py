@@ -309,7 +309,11 @@ def test_sample_writes_from_a_checkpoint(whole_run):
     assert [code for code, _, _ in runs] == [0, 0, 0]
     assert runs[0][1].startswith("The old")
     assert runs[0][:2] == runs[1][:2] != runs[2][:2]
-    code, _, err = finished(minigpt("sample", "--weights", whole_run[0]))
+    asked = "sample", "--weights", whole_run[0], "--prompt", "The old", "--seed", 1
+    code, written, said = finished(minigpt(*asked))
+    assert (code, written) == runs[0][:2]
+    assert f"weights: {folder}, the run's newest\n" in said
+    code, _, err = finished(minigpt("convert", whole_run[0], whole_run[0] / "x.npz", "--format", "npz"))
     assert code == 2
     assert re.fullmatch(r"minigpt: .* found a run's folder; give one of its .*, .*step_00000012\n", err)
 
