@@ -19,7 +19,8 @@ def last_states(config, ops, params, tokens):
 def block_read(ops, p, x, n_head, attention):
     """The table's block, with an attention of the caller's.
 
-    attention: a function as ops.attention_forward. For tables whose block asks ops for it.
+    attention: a function as ops.attention_forward. A table whose block_forward does not ask its ops for
+    attention, as that on cores, has a block_read of its own.
 
     x (B, T, C) -> x (B, T, C)
     """

@@ -13,7 +13,7 @@ from minigpt.kernels.cpu.team import FEW, blocks, slices, steps
 from minigpt.model import block_forward
 from minigpt.reading import WithAttention
 
-MANY = 128  # rows a thread; at 48 sweeps are as quick as single operations, at 128 quicker
+MANY = 128  # rows a thread; at 24 sweeps are as quick as single operations, at 128 quicker
 
 
 def block_read(ops, p, x, n_head, attention, *, team):
